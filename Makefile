@@ -1,0 +1,76 @@
+# One bootstrap for everything: `make demo` and `make test` work on a machine with Python alone.
+#   PYTHON           the interpreter of the virtual environment (3.11, 3.12 or 3.13)
+#   PIP_FIND_LINKS   a folder or page of wheels, for example of a CPU build of torch
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+BIN := .venv/bin
+STAMP := .venv/.stamp
+UV := $(BIN)/uv
+# uv does not read pip's configuration, so what pip would find is handed over.
+FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
+# Two threads that fight for a core are many times slower than one.
+TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+CODE := entromask tests benchmarks docs
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint bench docs lock clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+setup: $(STAMP)  ## the environment alone, in .venv
+
+demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minutes
+	$(BIN)/entromask demo
+
+test: $(STAMP)  ## every test that needs no GPU
+	$(TEST_ENV) $(BIN)/pytest -m "not gpu"
+
+lint: $(STAMP)  ## ruff and mypy, as the CI runs them
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/mypy
+
+bench: $(STAMP)  ## pretraining and fine-tuning beside the Hugging Face Trainer
+	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/fine_tuning.py
+
+docs: $(STAMP)  ## the generated references in docs/
+	$(BIN)/python docs/generate.py
+
+# torch brings its own dependencies at installation instead of standing in the lock with them: on
+# Linux they are several GB of CUDA packages, which a CPU build of the same version does not want.
+lock: $(STAMP)  ## requirements.lock, resolved anew
+	echo "torch==2.13.0" > .venv/constraints.txt
+	rm -f .venv/resolved.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --no-annotate --no-header \
+		--constraint .venv/constraints.txt $(FIND_LINKS) --no-emit-find-links \
+		--extra dev pyproject.toml -o .venv/resolved.txt
+	grep -Ev '^(nvidia-|triton|cuda-|torch==)' .venv/resolved.txt > .venv/filtered.txt
+	cat .venv/filtered.txt .venv/constraints.txt > requirements.lock
+
+clean:  ## away with the environment and the tools' caches; runs stay
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp holds the hash of what was installed: a touched but unchanged lock installs nothing, and
+# an installation that fails leaves no stamp.
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "error: Entromask needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) --version 2>&1)"; \
+		echo "hint: name another interpreter, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; \
+		exit 1; } >&2
+	@hash=$$(cat requirements.lock pyproject.toml | $(PYTHON) -c \
+		'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'); \
+	if [ "$$(cat $@ 2>/dev/null)" = "$$hash" ]; then touch $@; exit 0; fi; \
+	set -e; rm -f $@; \
+	echo "Setting up .venv (once)"; \
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv || { \
+		echo "hint: on Debian and Ubuntu, venv is a package of its own: apt install python3-venv" >&2; \
+		rm -rf .venv; exit 1; }; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION); \
+	$(UV) pip install -q --python $(BIN)/python $(FIND_LINKS) -r requirements.lock; \
+	$(UV) pip install -q --python $(BIN)/python --no-deps -e .; \
+	echo "$$hash" > $@

@@ -1,0 +1,183 @@
+"""What a reader has to know before believing a comparison: set-ups that differ, noise, floors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from entromask.analysis.runs import Run
+from entromask.analysis.scores import scored_glue
+from entromask.analysis.table import Column, Row, entry
+from entromask.glue.tasks import GLUE8
+
+# Fewer pretraining seeds than this say little about a method (METHOD: 3 x 3 at least).
+ENOUGH_SEEDS = 3
+# Relative difference in FLOPs above which runs are not at matched compute.
+MATCHED = 0.05
+
+# What has to agree, by name: for scores, and for losses on the common validation mask.
+_SCORES: tuple[tuple[str, Callable[[Run], Any]], ...] = (
+    ("task source", lambda run: _source(run)),
+    ("fine-tuning protocol", lambda run: run.spec.evaluation.protocol),
+    ("fine-tuning seeds", lambda run: sorted(run.spec.evaluation.seeds)),
+    ("BLiMP pairs", lambda run: run.spec.evaluation.blimp_pairs),
+)
+_LOSSES: tuple[tuple[str, Callable[[Run], Any]], ...] = (
+    ("corpus", lambda run: run.corpus_identity),
+    ("tokenizer", lambda run: run.tokenizer_identity),
+    ("sequence length", lambda run: run.spec.pretraining.sequence_length),
+)
+
+
+def _source(run: Run) -> Any:
+    source = run.spec.evaluation.source
+    return source.model_dump() if source else None
+
+
+def scores_differ(columns: Sequence[Column]) -> list[str]:
+    """The parts of the evaluation set-up that differ between runs; none: scores compare."""
+    return _differ(columns, _SCORES)
+
+
+def losses_differ(columns: Sequence[Column]) -> list[str]:
+    """What differs so that validation losses do not compare; none: they do."""
+    return _differ(columns, _LOSSES)
+
+
+def _differ(
+    columns: Sequence[Column], parts: Sequence[tuple[str, Callable[[Run], Any]]]
+) -> list[str]:
+    runs = [run for column in columns for run in column.runs]
+    return [name for name, read in parts if any(read(run) != read(runs[0]) for run in runs)]
+
+
+def cautions(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """The notes under a table, the gravest first; one sentence each."""
+    notes: list[str] = []
+    if parts := scores_differ(columns):
+        notes.append(f"Scores are not comparable: the runs differ in {_and(parts)}.")
+    if parts := losses_differ(columns):
+        notes.append(f"Losses are not comparable: the runs differ in {_and(parts)}.")
+    notes += _identical(columns)
+    notes += _sizes(columns, rows)
+    notes += _ranking(columns, rows)
+    notes += _seeds(columns)
+    notes += _compute(columns)
+    notes += _unfinished(columns)
+    return notes
+
+
+def _identical(columns: Sequence[Column]) -> list[str]:
+    """Methods whose models came out the same: a strategy that never began, or constant scores."""
+    same: dict[str, list[str]] = {}
+    for column in columns:
+        for run in column.runs:
+            if measured := run.results.get("validation"):
+                same.setdefault(repr(sorted(measured.items())), []).append(column.label)
+    groups = [list(dict.fromkeys(labels)) for labels in same.values()]
+    return [
+        f"{_and(labels)} have the very same validation results: their masks did not differ."
+        for labels in groups
+        if len(labels) > 1
+    ]
+
+
+def _sizes(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    # Where the set-up differs, no row is comparable and the first note has said so.
+    if scores_differ(columns):
+        return []
+    odd = [row.label for row in rows if row.section == "Scores" and not row.comparable]
+    return [f"Not comparable, scored on different examples: {', '.join(odd)}."] if odd else []
+
+
+def _ranking(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    scored = [row for row in rows if row.section == "Scores" and row.comparable]
+    if not scored or len(columns) < 2:
+        return []
+    notes = []
+    below = [row.label for row in scored if not row.ranks]
+    if len(below) == len(scored):
+        notes.append("No ranking: no run is above the floors on any task.")
+    elif below:
+        notes.append(f"No ranking, no run is above the floors: {', '.join(below)}.")
+    ranked = [row for row in scored if row.best is not None]
+    close = [row for row in ranked if _close(row)]
+    if close:
+        notes.append(
+            f"In {len(close)} of {len(ranked)} ranked rows the runner-up is within one standard "
+            "deviation of the best."
+        )
+    if any(row.untrained is None for row in scored):
+        notes.append(
+            "No floor without pretraining where 'untrained' is empty (evaluation.floor was false)."
+        )
+    return notes
+
+
+def _close(row: Row) -> bool:
+    assert row.best is not None
+    best = row.values[row.best]
+    others = [mean for column, mean in row.means if column != row.best]
+    if best is None or best.mean is None or best.sd is None:
+        return False
+    return best.mean - max(others) <= best.sd
+
+
+def _seeds(columns: Sequence[Column]) -> list[str]:
+    counts = {column.label: len(column.runs) for column in columns}
+    few = [label for label, count in counts.items() if count < ENOUGH_SEEDS]
+    if not few:
+        return []
+    if max(counts.values()) == 1:
+        return [
+            "One pretraining seed for each method proves nothing: ± is over fine-tuning seeds "
+            f"alone. Run at least {ENOUGH_SEEDS} seeds before believing a difference."
+        ]
+    return [
+        f"Fewer than {ENOUGH_SEEDS} pretraining seeds: "
+        + ", ".join(f"{label} (n = {counts[label]})" for label in few)
+        + "; ± is over pretraining seeds where n > 1, over fine-tuning seeds where n = 1."
+    ]
+
+
+def _compute(columns: Sequence[Column]) -> list[str]:
+    flops = [[_flops(run) for run in column.runs] for column in columns]
+    means = [sum(numbers) / len(numbers) for numbers in flops]
+    if min(means) <= 0 or max(means) <= (1 + MATCHED) * min(means):
+        return []
+    least, most = columns[means.index(min(means))].label, columns[means.index(max(means))].label
+    return [
+        f"Compute is not matched: {most} used {max(means) / min(means):.2f} times the FLOPs of "
+        f"{least}; compare at equal FLOPs as well."
+    ]
+
+
+def _flops(run: Run) -> float:
+    """Of pretraining and of the teacher's scores; 0 where pretraining's are unknown."""
+    trained, scored = entry("cost", "flops")(run), entry("cost", "scoring_flops")(run)
+    return trained + (scored or 0.0) if trained else 0.0
+
+
+def _unfinished(columns: Sequence[Column]) -> list[str]:
+    notes = []
+    for column in columns:
+        missing = sorted(
+            {
+                task
+                for run in column.runs
+                for task in run.spec.evaluation.tasks
+                if task not in (run.results.get("tasks") or {})
+            }
+        )
+        if missing:
+            notes.append(f"{column.label} has no score for {', '.join(missing)}.")
+    glue = [set(scored_glue(column)) for column in columns]
+    if any(glue) and not all(set(GLUE8) <= tasks for tasks in glue):
+        notes.append(
+            "A GLUE mean of fewer than 8 tasks compares only with a mean of the very same tasks."
+        )
+    return notes
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

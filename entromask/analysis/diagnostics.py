@@ -1,0 +1,191 @@
+"""Warnings in words: what a run's own diagnostics say about how far it can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from entromask.analysis.table import number
+from entromask.spec import RunSpec
+
+# Thresholds, next to the figures of the trial that they come from (random masking: 0.15, 0.53).
+PLATEAU_NATS = 0.5  # a loss this far below the unigram loss has left the plateau
+REPEAT_RATE = 0.5  # hard top-k 0.55-1.0, sampling 0.15-0.33
+COVERAGE = 0.3  # of a few epochs: sampling at 15 % covers more, one fixed mask covers 0.15
+FREQUENT_SHARE = 0.15  # share of the 100 most frequent types among the predictions
+DISTINCT_SHARE = 0.5  # of the vocabulary's types that occur, how many are ever predicted
+BIAS_GAP = 0.2  # nats that refitting the output bias alone wins back
+
+Finding = Callable[[Mapping[str, Any], RunSpec], str | None]
+
+
+def warnings_for(results: Mapping[str, Any], spec: RunSpec) -> list[str]:
+    """Every warning that a run's results call for, the gravest first (METHOD.md, section 3).
+
+    Args:
+        results: the content of results.json; absent numbers raise no warning.
+        spec: the run's spec, resolved or not.
+    """
+    spec = spec.resolved()
+    found = (finding(results, spec) for finding in _FINDINGS)
+    return [warning for warning in found if warning is not None]
+
+
+def _get(results: Mapping[str, Any], part: str, key: str) -> float | None:
+    return number((results.get(part) or {}).get(key))
+
+
+def _self_masking_never_began(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if spec.masking.warmup != "plateau" or not _on_plateau(results):
+        return None
+    return (
+        "the masks were random from the first to the last step: the warm-up ends when the unigram "
+        "plateau is left, and it was not; train longer, raise the learning rate, or use a smaller "
+        "vocabulary"
+    )
+
+
+def _on_plateau(results: Mapping[str, Any]) -> bool:
+    diagnostics = results.get("diagnostics") or {}
+    return "plateau_exit_step" in diagnostics and diagnostics["plateau_exit_step"] is None
+
+
+def _plateau(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if not _on_plateau(results):
+        return None
+    loss, unigram = (_get(results, "validation", key) for key in ("loss", "unigram_loss"))
+    evidence = ""
+    if loss is not None and unigram is not None:
+        evidence = f" ({loss:.2f} against {unigram:.2f} nats)"
+    return (
+        f"the model never left the unigram plateau: its loss on the common mask{evidence} did not "
+        f"fall {PLATEAU_NATS} nats below the unigram loss, so it has learned word frequencies and "
+        f"little more; train longer, or raise the learning rate{_other_architecture(spec)}"
+    )
+
+
+def _other_architecture(spec: RunSpec) -> str:
+    """Learned positions with post-norm stay on the plateau for longest."""
+    return "" if spec.model.architecture in (None, "modernbert") else ", or try modernbert"
+
+
+def _is_random(spec: RunSpec) -> bool:
+    """Whether the masks are uniform, so that nothing about them can be blamed on a selection."""
+    return spec.masking.score == "uniform"
+
+
+def _mask_number(results: Mapping[str, Any], key: str) -> float | None:
+    """A number about the strategy's masks; None where the strategy never began."""
+    diagnostics = results.get("diagnostics") or {}
+    if diagnostics.get("strategy_start_step", 0) is None:
+        return None
+    return number(diagnostics.get(key))
+
+
+def _repeat(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    rate = _mask_number(results, "mask_repeat_rate")
+    if rate is None or rate <= max(REPEAT_RATE, _rate(spec) + 0.2):
+        return None
+    return (
+        f"{rate:.0%} of the masked positions are masked again in the next epoch (random masking: "
+        f"about {_rate(spec):.0%}), which invites memorisation; use select: sample, or explore: 0.3"
+    )
+
+
+def _rate(spec: RunSpec) -> float:
+    rate = spec.masking.rate
+    return rate if isinstance(rate, float) else 0.15
+
+
+def _coverage(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    share, repeat = (
+        _mask_number(results, key) for key in ("position_coverage", "mask_repeat_rate")
+    )
+    # Without a second epoch there is no repeat rate, and random masks cover as little.
+    if share is None or repeat is None or repeat <= _rate(spec) + 0.1 or share >= COVERAGE:
+        return None
+    return (
+        f"only {share:.0%} of the corpus positions were ever predicted; use select: sample, or an "
+        "explore share"
+    )
+
+
+def _frequent(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    share = _mask_number(results, "frequent_type_share")
+    if share is None or share >= FREQUENT_SHARE or _is_random(spec):
+        return None
+    return (
+        f"only {share:.0%} of the predictions are of the 100 most frequent types (random masking: "
+        "about half): the loss on the common mask suffers for it; look at the bias refit and at "
+        "the loss on all other types, or add explore: 0.3"
+    )
+
+
+def _concentration(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    share = _mask_number(results, "distinct_type_share")
+    if share is None or share >= DISTINCT_SHARE or _is_random(spec):
+        return None
+    return (
+        f"the selection is concentrated: only {share:.0%} of the token types that occur are ever "
+        "predicted; use select: sample with a higher temperature, or explore: 0.3"
+    )
+
+
+def _bias_gap(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    loss, refit = (_get(results, "validation", key) for key in ("loss", "loss_bias_refit"))
+    if loss is None or refit is None or loss - refit <= BIAS_GAP or _is_random(spec):
+        return None
+    return (
+        f"refitting only the output bias lowers the common loss from {loss:.2f} to {refit:.2f} "
+        "nats: that part of the gap to random masking is the token prior; compare the refitted loss"
+    )
+
+
+def _visible(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if spec.masking.score != "entropy" or spec.masking.view != "visible":
+        return None
+    return (
+        "visible entropy is close to a table of word frequencies; compare with preset frequency, "
+        "and, with a teacher, with the masked view"
+    )
+
+
+def _collapsed(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    tasks = (results.get("diagnostics") or {}).get("collapsed_tasks") or []
+    if not tasks:
+        return None
+    return (
+        f"at or under the majority floor: {', '.join(map(str, tasks))}; these scores rank nothing"
+    )
+
+
+def _minutes(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if spec.pretraining.budget.minutes is None:
+        return None
+    return (
+        "a budget in minutes cannot be reproduced: another machine takes another number of steps; "
+        "use steps or tokens for a run that others shall repeat"
+    )
+
+
+def _one_seed(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if not spec.evaluation.tasks or len(spec.evaluation.seeds) > 1:
+        return None
+    if all(task == "blimp" for task in spec.evaluation.tasks):
+        return None
+    return "one fine-tuning seed gives no error bar; use evaluation.seeds: [0, 1, 2]"
+
+
+_FINDINGS: tuple[Finding, ...] = (
+    _plateau,
+    _self_masking_never_began,
+    _repeat,
+    _coverage,
+    _frequent,
+    _concentration,
+    _bias_gap,
+    _visible,
+    _collapsed,
+    _one_seed,
+    _minutes,
+)

@@ -1,0 +1,294 @@
+"""Evaluates a model folder: every (task, fine-tuning seed) is a file as soon as it exists."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from entromask.glue.cells import (
+    Result,
+    cell_file,
+    model_fingerprint,
+    read_cell,
+    setup_fingerprint,
+    write_cell,
+)
+from entromask.glue.data import TaskData, check_tasks, load_task
+from entromask.glue.metrics import score_predictions, task_score
+from entromask.glue.tasks import GLUE8, GLUE9, TASKS
+from entromask.presets import PROTOCOLS
+from entromask.spec import Evaluation
+
+__all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor", "ranks"]
+
+OnProgress = Callable[[int, int], None]
+OnResult = Callable[[str, int | None, Result], None]
+
+_CHANCE = 0.5
+
+
+def evaluate(
+    model_dir: Path,
+    evaluation: Evaluation,
+    folder: Path,
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+    on_result: OnResult | None = None,
+    on_message: Callable[[str], None] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Computes what is missing in `folder` and returns the `tasks` table of results.json.
+
+    Args:
+        model_dir: a Hugging Face folder with a masked language model and its tokenizer.
+        folder: one JSON file per (task, seed); results of an earlier call are taken over when
+            they are whole and of the same model, data and protocol.
+        on_progress: called with (hundredths of a result done, 100 x results).
+        on_result: called with (task, seed or None, result) for each new result.
+        on_message: told of files that cannot be used; default: a warning in the log.
+
+    Returns:
+        By task: `score` with `sd` and `per_seed`; `metrics`, each with mean, sd and per_seed;
+        `rows`; `majority_floor`; `collapsed`, the number of seeds at or under that floor. Of
+        BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`.
+
+    Raises:
+        InputError: the model folder or the data cannot be used; nothing is written then.
+        DiskFullError: there is no room for a result.
+    """
+    from entromask.glue.fine_tuning import open_model_folder
+
+    open_model_folder(model_dir)
+    check_tasks(evaluation)
+    folder.mkdir(parents=True, exist_ok=True)
+    work = _Work(
+        model_dir,
+        model_fingerprint(model_dir),
+        evaluation,
+        folder,
+        device,
+        on_progress or (lambda done, total: None),
+        on_result or (lambda task, seed, result: None),
+        on_message or logging.getLogger(__name__).warning,
+    )
+    tables: dict[str, dict[str, Any]] = {}
+    for names in groups(evaluation):
+        tables |= work.group([load_task(name, evaluation.source) for name in names])
+    return {name: tables[name] for name in evaluation.tasks}
+
+
+def groups(evaluation: Evaluation) -> list[list[str]]:
+    """The tasks, those together that share one fine-tuning (AX is scored by MNLI's model)."""
+    together: dict[str, list[str]] = {}
+    for name in evaluation.tasks:
+        together.setdefault(TASKS[name].trained_on or name, []).append(name)
+    return list(together.values())
+
+
+@dataclass
+class _Work:
+    """One evaluation under way."""
+
+    model_dir: Path
+    model: str
+    evaluation: Evaluation
+    folder: Path
+    device: str
+    on_progress: OnProgress
+    on_result: OnResult
+    on_message: Callable[[str], None]
+    done: int = 0
+
+    def group(self, datas: list[TaskData]) -> dict[str, dict[str, Any]]:
+        """All seeds of the tasks that share one fine-tuning."""
+        zero_shot = datas[0].task.kind == "minimal-pairs"
+        seeds: list[int | None] = [None] if zero_shot else [*self.evaluation.seeds]
+        found: dict[str, dict[int | None, Result]] = {data.task.name: {} for data in datas}
+        missing: dict[int | None, list[TaskData]] = {}
+        for seed in seeds:
+            for data in datas:
+                result = self._read(data, seed)
+                if result is None:
+                    missing.setdefault(seed, []).append(data)
+                else:
+                    found[data.task.name][seed] = result
+        self._advance(sum(len(results) for results in found.values()))
+        compute = self._pairs if zero_shot else self._fine_tune
+        for data, seed, result in compute(missing):
+            write_cell(self._file(data, seed), self._setup(data), result)
+            found[data.task.name][seed] = result
+            self._advance(1)
+            self.on_result(data.task.name, seed, result)
+        return {
+            data.task.name: _entry(data, {seed: found[data.task.name][seed] for seed in seeds})
+            for data in datas
+        }
+
+    def _fine_tune(
+        self, missing: Mapping[int | None, list[TaskData]]
+    ) -> Iterator[tuple[TaskData, int | None, Result]]:
+        if not missing:
+            return
+        from entromask.glue.batches import encode_task
+        from entromask.glue.fine_tuning import (
+            open_model_folder,
+            score_classifier,
+            train_classifier,
+        )
+
+        protocol = PROTOCOLS[self.evaluation.protocol]
+        config, tokenizer = open_model_folder(self.model_dir)
+        wanted = {data.task.name: data for datas in missing.values() for data in datas}
+        encoded = {
+            name: encode_task(data, tokenizer, config, protocol.max_length, data.task.evaluation)
+            for name, data in wanted.items()
+        }
+        # All tasks of a group have the same training rows.
+        one = next(iter(wanted.values()))
+        rows = encode_task(one, tokenizer, config, protocol.max_length, ["train"])["train"]
+        for seed, datas in missing.items():
+            model = train_classifier(
+                self.model_dir, one.task, rows, protocol, int(seed or 0), self.device, self._within
+            )
+            for data in datas:
+                yield data, seed, score_classifier(model, data, encoded[data.task.name])
+
+    def _pairs(
+        self, missing: Mapping[int | None, list[TaskData]]
+    ) -> Iterator[tuple[TaskData, int | None, Result]]:
+        for seed, datas in missing.items():
+            for data in datas:
+                yield data, seed, self._score_pairs(data)
+
+    def _score_pairs(self, data: TaskData) -> Result:
+        from entromask.glue.blimp import score_blimp, subsample
+        from entromask.modeling.references import load_masked_lm
+        from entromask.spec import ModelReference
+        from entromask.text.tokenizer import load_tokenizer
+
+        (split,) = data.task.evaluation
+        pairs = subsample(data.splits[split], self.evaluation.blimp_pairs)
+        model = load_masked_lm(ModelReference(path=str(self.model_dir))).to(self.device)
+        scored = score_blimp(model, load_tokenizer(str(self.model_dir)), pairs, self._within)
+        accuracy = scored.pop("accuracy")
+        used = len(pairs["UID"])
+        return {
+            "metrics": {"accuracy": accuracy},
+            "score": accuracy,
+            "rows": used,
+            "pairs": {"used": used, "of": data.rows},
+            **scored,
+        }
+
+    def _read(self, data: TaskData, seed: int | None) -> Result | None:
+        result, problem = read_cell(self._file(data, seed), self._setup(data))
+        if problem is not None:
+            self.on_message(problem)
+        return result
+
+    def _file(self, data: TaskData, seed: int | None) -> Path:
+        return cell_file(self.folder, data.task.name, seed)
+
+    def _setup(self, data: TaskData) -> str:
+        options: dict[str, Any] = asdict(PROTOCOLS[self.evaluation.protocol])
+        if data.task.kind == "minimal-pairs":
+            options = {"pairs": self.evaluation.blimp_pairs}
+        return setup_fingerprint(self.model, data.fingerprint, options)
+
+    @property
+    def _total(self) -> int:
+        zero_shot = sum(TASKS[name].kind == "minimal-pairs" for name in self.evaluation.tasks)
+        tuned = len(self.evaluation.tasks) - zero_shot
+        return 100 * (zero_shot + tuned * len(self.evaluation.seeds))
+
+    def _advance(self, results: int) -> None:
+        self.done += 100 * results
+        self.on_progress(self.done, self._total)
+
+    def _within(self, done: int, total: int) -> None:
+        # Only whole hundredths: a step of a small model takes a few milliseconds.
+        if 100 * done // total > 100 * (done - 1) // total and done < total:
+            self.on_progress(self.done + 100 * done // total, self._total)
+
+
+def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, Any]:
+    """A task's entry in the table, from the results of its seeds."""
+    floor = majority_floor(data)
+    first = next(iter(results.values()))
+    scores = {seed: result["score"] for seed, result in results.items()}
+    overall = _spread(scores)
+    metrics = {
+        name: _spread({seed: result["metrics"][name] for seed, result in results.items()})
+        for name in first["metrics"]
+    }
+    more = ("phenomena", "paradigms", "pairs", "ties", "truncated")
+    return {
+        "score": overall["mean"],
+        "sd": overall["sd"],
+        "per_seed": overall["per_seed"],
+        "metrics": metrics,
+        "rows": first["rows"],
+        "majority_floor": floor,
+        "collapsed": sum(score <= floor + 1e-12 for score in scores.values()),
+        **{name: first[name] for name in more if name in first},
+    }
+
+
+def _spread(values: Mapping[int | None, float]) -> dict[str, Any]:
+    """Mean, standard deviation (n - 1; 0.0 of one value) and the values by seed."""
+    numbers = list(values.values())
+    return {
+        "mean": statistics.fmean(numbers),
+        "sd": statistics.stdev(numbers) if len(numbers) > 1 else 0.0,
+        "per_seed": {str(seed): value for seed, value in values.items() if seed is not None},
+    }
+
+
+def majority_floor(data: TaskData) -> float:
+    """The score of always predicting the evaluation split's most frequent class.
+
+    Matthews correlation and the correlations of a regression are 0 then; of minimal pairs it is
+    the accuracy of a coin.
+    """
+    task = data.task
+    if task.kind == "minimal-pairs":
+        return _CHANCE
+    scores = []
+    for split in task.evaluation:
+        references = data.references(split)
+        [(most, _)] = Counter(references).most_common(1)
+        scores.append(task_score(score_predictions(task, [most] * len(references), references)))
+    return statistics.fmean(scores)
+
+
+def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The GLUE means of a `tasks` table; a mean over missing tasks is null.
+
+    `available` names the GLUE tasks that there are, and their mean; `demo` the demo tasks, which
+    no GLUE mean counts. BLiMP and AX belong to none.
+    """
+
+    def mean(names: tuple[str, ...]) -> dict[str, Any]:
+        there = [name for name in names if name in tasks]
+        value = statistics.fmean(tasks[name]["score"] for name in there) if there else None
+        return {"tasks": there, "value": value}
+
+    demo = tuple(name for name, task in TASKS.items() if task.kind == "demo")
+    complete = {
+        key: mean(names)["value"] if all(name in tasks for name in names) else None
+        for key, names in (("glue8", GLUE8), ("glue9", GLUE9))
+    }
+    return {**complete, "available": mean(GLUE9), "demo": mean(demo)}
+
+
+def ranks(*results: Mapping[str, Any]) -> bool:
+    """Whether a task can rank runs: some run's entry stands above both of its floors."""
+    floors = ("majority_floor", "untrained_floor")
+    return any(
+        all(result["score"] > result[floor] for floor in floors if result.get(floor) is not None)
+        for result in results
+    )

@@ -1,0 +1,109 @@
+"""Exactly k positions of each row, chosen by their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+# Beyond every real score, and still fine enough for noise to order equal ones.
+_EXTREME = 1e9
+
+# rank [T] (0 = highest score) x maskable tokens n [B, 1] x budget k [B, 1] -> selected [B, T].
+_RANKS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+    "top": lambda rank, n, k: rank < k,
+    "bottom": lambda rank, n, k: (rank >= n - k) & (rank < n),
+    # With an odd remainder the window stands one rank nearer to the top.
+    "middle": lambda rank, n, k: (rank >= (n - k) // 2) & (rank < (n - k) // 2 + k),
+    "ends": lambda rank, n, k: (rank < (k + 1) // 2) | ((rank >= n - k // 2) & (rank < n)),
+}
+SELECTIONS = ("sample", *_RANKS)
+
+
+def budget(maskable: Tensor, rate: float) -> Tensor:
+    """[B] int64: max(1, round(rate x maskable tokens)) for each row, 0 for a row with none.
+
+    Halves are rounded to the even number, as Python's `round` does. maskable: [B, T] bool.
+    """
+    count = maskable.sum(1)
+    wanted = torch.round(count.to(torch.float64) * rate).to(torch.int64)
+    return torch.minimum(wanted.clamp_(min=1), count)
+
+
+def select(
+    scores: Tensor | None,
+    maskable: Tensor,
+    *,
+    rate: float,
+    rule: str,
+    noise: Callable[[str], Tensor],
+    temperature: float = 1.0,
+    explore: float = 0.0,
+) -> Tensor:
+    """The positions to predict: exactly `budget(maskable, rate)` in each row.
+
+    `sample` draws without replacement with weights exp(score / temperature), by the Gumbel top-k
+    trick (Kool et al. 2019, arXiv:1903.06059); the other rules take ranks, with ties in random
+    order. `explore` is the share of the budget that is drawn uniformly from the positions that
+    the rule left over; a broken number of them is rounded up or down at random, so that the
+    share holds on average.
+
+    Args:
+        scores: [B, T] or None for uniform positions. A NaN ranks as the lowest score, an infinite
+            one as the lowest or highest.
+        maskable: [B, T] bool.
+        rule: one of SELECTIONS; without scores every rule is uniform.
+        noise: name of a stream -> [B, T] uniform noise in (0, 1).
+
+    Returns:
+        [B, T] bool.
+    """
+    k = budget(maskable, rate)[:, None]
+    most = max(1, round(rate * maskable.shape[1]))
+    if scores is None:
+        return _highest(noise("selection"), maskable, k, most)
+    if explore == 0.0:
+        return _by_rule(scores, maskable, k, most, rule, noise, temperature)
+    explored = (k * explore + noise("explore-share")[:, :1]).floor().to(torch.int64)
+    explored = torch.minimum(explored, k)
+    chosen = _by_rule(scores, maskable, k - explored, most, rule, noise, temperature)
+    return chosen | _highest(noise("explore"), maskable & ~chosen, explored, most)
+
+
+def _by_rule(
+    scores: Tensor,
+    maskable: Tensor,
+    k: Tensor,
+    most: int,
+    rule: str,
+    noise: Callable[[str], Tensor],
+    temperature: float,
+) -> Tensor:
+    if rule == "sample":
+        finite = torch.nan_to_num(scores.to(torch.float64), -_EXTREME, _EXTREME, -_EXTREME)
+        gumbel = -torch.log(-torch.log(noise("selection")))
+        return _highest(finite / temperature + gumbel, maskable, k, most)
+    finite = torch.nan_to_num(scores.to(torch.float32), -_EXTREME, _EXTREME, -_EXTREME)
+    order = _sortable(finite, noise("selection"), maskable).argsort(1, descending=True)
+    rank = torch.arange(scores.shape[1], device=scores.device)
+    taken = _RANKS[rule](rank, maskable.sum(1, keepdim=True), k)
+    return torch.zeros_like(maskable).scatter_(1, order, taken)
+
+
+def _highest(keys: Tensor, maskable: Tensor, k: Tensor, most: int) -> Tensor:
+    """The k maskable positions of each row with the highest keys; k <= most."""
+    order = keys.masked_fill(~maskable, -torch.inf).topk(most, dim=1).indices
+    taken = torch.arange(most, device=keys.device) < k
+    return torch.zeros_like(maskable).scatter_(1, order, taken)
+
+
+def _sortable(scores: Tensor, noise: Tensor, maskable: Tensor) -> Tensor:
+    """int64 keys that order by score, equal scores by noise, what is not maskable last.
+
+    The bits of a float32 order as an integer once those of negative numbers are turned over.
+    """
+    bits = (scores + 0.0).contiguous().view(torch.int32)  # + 0.0 makes -0.0 equal to 0.0
+    ordered = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    keys = (ordered.to(torch.int64) << 32) | (noise * 2.0**32).to(torch.int64)
+    return keys.masked_fill(~maskable, torch.iinfo(torch.int64).min)

@@ -1,0 +1,120 @@
+"""A corpus on the Hugging Face Hub, streamed by `datasets`: it is never on the disk as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from entromask.errors import DependencyMissingError, InputError
+from entromask.hub import hub_errors
+from entromask.spec import HubCorpus
+from entromask.text.corpus import Corpus, fingerprint_of
+from entromask.text.documents import Text, bounded
+from entromask.text.files import checked_text, missing_column
+
+
+def open_hub_corpus(corpus: HubCorpus) -> Corpus:
+    """Opens a data set by its name on the Hub, or by the path of a local data set folder.
+
+    Raises:
+        InputError: it has no such config, split or column, or no rows.
+        DependencyMissingError: it is not on the Hub, or the Hub cannot be reached.
+    """
+    with _errors(corpus):
+        commit = _commit(corpus)
+        revision = None if _is_local(corpus) else commit
+        dataset = _load(corpus, revision)
+        first = next(_rows(corpus, dataset), None)
+    if first is None:
+        raise InputError(f"{_what(corpus)} has no rows", "name another split")
+    if corpus.column not in first:
+        raise missing_column(_what(corpus), corpus.column, list(first))
+    checked_text(first[corpus.column], _what(corpus), corpus.column)
+    name = corpus.name if corpus.config is None else f"{corpus.name}/{corpus.config}"
+    return Corpus(
+        f"{name} ({corpus.split})",
+        fingerprint_of("hub", corpus.name, corpus.config, corpus.split, corpus.column, commit),
+        _size(dataset, corpus.split),
+        lambda: _documents(corpus, revision),
+    )
+
+
+def _what(corpus: HubCorpus) -> str:
+    config = "" if corpus.config is None else f", config '{corpus.config}'"
+    return f"the data set '{corpus.name}'{config}, split '{corpus.split}'"
+
+
+def _is_local(corpus: HubCorpus) -> bool:
+    return Path(corpus.name).is_dir()
+
+
+def _errors(corpus: HubCorpus) -> Any:
+    return nullcontext() if _is_local(corpus) else hub_errors(f"the data set '{corpus.name}'")
+
+
+def _load(corpus: HubCorpus, revision: str | None) -> Any:
+    try:
+        import datasets
+    except ImportError:
+        raise DependencyMissingError(
+            f"{_what(corpus)} needs the package datasets", "pip install 'entromask[evaluation]'"
+        ) from None
+    datasets.disable_progress_bars()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    try:
+        return datasets.load_dataset(
+            corpus.name, corpus.config, split=corpus.split, revision=revision, streaming=True
+        )
+    except (ValueError, datasets.exceptions.DataFilesNotFoundError) as error:
+        # An unknown config or split: the message lists those that exist.
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(
+            f"{_what(corpus)} cannot be opened: {reason}", "check corpus.config and corpus.split"
+        ) from None
+
+
+def _documents(corpus: HubCorpus, revision: str | None) -> Iterator[Text]:
+    with _errors(corpus):
+        dataset = _load(corpus, revision).select_columns([corpus.column])
+        for number, row in enumerate(_rows(corpus, dataset), start=1):
+            where = f"{_what(corpus)}, row {number:,}"
+            text = checked_text(row.get(corpus.column), where, corpus.column)
+            for part in bounded(text or ""):
+                yield Text(part, number)
+
+
+def _rows(corpus: HubCorpus, dataset: Any) -> Iterator[dict[str, Any]]:
+    try:
+        yield from dataset
+    except OSError:
+        raise
+    except Exception as error:
+        # datasets wraps what its readers (json, pyarrow) say about a broken file.
+        reason = " ".join(str(error.__cause__ or error).split())[:200].rstrip(".")
+        raise InputError(
+            f"{_what(corpus)} cannot be read: {reason}", "check the data set's files"
+        ) from None
+
+
+def _size(dataset: Any, split: str) -> int:
+    """The number of rows where the data set's card tells it, else 0."""
+    splits = dataset.info.splits or {}
+    return int(splits[split].num_examples or 0) if split in splits else 0
+
+
+def _commit(corpus: HubCorpus) -> str:
+    """What stands for the content: the commit on the Hub, or a local folder's file states."""
+    if _is_local(corpus):
+        folder = Path(corpus.name)
+        files = sorted(file for file in folder.rglob("*") if file.is_file())
+        states = [
+            [str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns]
+            for file in files
+        ]
+        return hashlib.sha256(repr(states).encode()).hexdigest()
+    from huggingface_hub import HfApi
+
+    return str(HfApi().dataset_info(corpus.name).sha)

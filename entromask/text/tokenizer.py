@@ -1,0 +1,177 @@
+"""Tokenizers: trained on the corpus, loaded from a folder or the Hub, compared with one another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from entromask import spec
+from entromask.errors import DependencyMissingError, InputError
+from entromask.hub import hub_errors
+from entromask.settings import settings
+from entromask.text.cache import build_once
+from entromask.text.corpus import Corpus
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# Masking needs the first; the others frame a row and pad a batch.
+_NEEDED = ("mask_token", "cls_token", "sep_token", "pad_token")
+_PROBES = (
+    "The quick brown fox jumps over the lazy dog.",
+    "It's 3.14 times as UNLIKELY, isn't it? (Yes: 100%!)",
+    "naïve café, Zürich, Ελλάδα, Москва, 東京, e\u0301",
+    "supercalifragilisticexpialidocious antidisestablishmentarianism",
+    "  two  spaces,\ta tab\nand a new line  ",
+)
+
+
+def open_tokenizer(tokenizer: spec.Tokenizer, corpus: Corpus) -> PreTrainedTokenizerBase:
+    """The tokenizer that a spec names; one that is trained is trained once and then cached.
+
+    Raises:
+        InputError: it is missing or cannot be loaded, or lacks a token that masking needs.
+        DependencyMissingError: it is on the Hub, and cannot be had now.
+        DiskFullError: there is no room for a trained one.
+    """
+    if isinstance(tokenizer, spec.TrainedTokenizer):
+        return load_tokenizer(str(_trained(tokenizer.vocab_size, corpus)))
+    if isinstance(tokenizer, spec.LocalTokenizer):
+        path = Path(tokenizer.path).expanduser()
+        if not path.is_dir():
+            raise InputError(
+                f"no tokenizer folder {path}", "name a folder with a tokenizer.json in it"
+            )
+        return load_tokenizer(str(path))
+    return _checked(_from_hub(tokenizer.name, tokenizer.revision), tokenizer.name)
+
+
+def load_tokenizer(path_or_name: str, revision: str | None = None) -> PreTrainedTokenizerBase:
+    """A tokenizer from a folder, or else from the Hub.
+
+    Raises:
+        InputError: the folder holds none, or it lacks a token that masking needs.
+        DependencyMissingError: it is on the Hub, and cannot be had now.
+    """
+    path = Path(path_or_name).expanduser()
+    if path.is_dir():
+        return _checked(_from_folder(path), path_or_name)
+    if path_or_name.startswith(("/", ".", "~")) or path_or_name.count("/") > 1:
+        raise InputError(f"no tokenizer folder {path}", "name a folder with a tokenizer.json in it")
+    return _checked(_from_hub(path_or_name, revision), path_or_name)
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """SHA-256 of what decides the ids of a text; saving and loading does not change it."""
+    parts: dict[str, Any] = {name: getattr(tokenizer, name) for name in _NEEDED}
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        parts |= {"class": type(tokenizer).__name__, "vocabulary": tokenizer.get_vocab()}
+    else:
+        state = json.loads(backend.to_str())
+        parts |= {name: state[name] for name in ("normalizer", "pre_tokenizer", "model")}
+        parts["added"] = sorted(
+            (token["id"], token["content"], token["special"]) for token in state["added_tokens"]
+        )
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def same_tokenizer(a: PreTrainedTokenizerBase, b: PreTrainedTokenizerBase) -> str | None:
+    """None if the two give every text the same ids; else the first difference, as one sentence."""
+    first, second = a.get_vocab(), b.get_vocab()
+    if len(first) != len(second):
+        return f"the vocabularies have {len(first):,} and {len(second):,} tokens"
+    for token, number in sorted(first.items(), key=lambda item: item[1]):
+        if token not in second:
+            return f"the token '{token}' (id {number}) is in only one of the vocabularies"
+        if second[token] != number:
+            return f"the token '{token}' has the ids {number} and {second[token]}"
+    for name in _NEEDED:
+        if getattr(a, name) != getattr(b, name):
+            return f"the {name}s are '{getattr(a, name)}' and '{getattr(b, name)}'"
+    for probe in _PROBES:
+        pieces = [one.convert_ids_to_tokens(encoder(one)([probe])[0]) for one in (a, b)]
+        if pieces[0] != pieces[1]:
+            return f"'{probe}' becomes {pieces[0]} in one and {pieces[1]} in the other"
+    return None
+
+
+def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[list[int]]]:
+    """A function from texts to their ids: no special tokens, never cut, on all cores if it can.
+
+    A special token that is spelt out in a text, such as "[MASK]", is read as plain characters;
+    some tokenizers in pure Python cannot do that.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        # `tokenize` and not `encode`, which warns of texts longer than a model's longest.
+        return lambda texts: [
+            tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text, split_special_tokens=True))
+            for text in texts
+        ]
+    plain = type(backend).from_str(backend.to_str())
+    plain.no_truncation()
+    plain.no_padding()
+    plain.encode_special_tokens = True
+    return lambda texts: [
+        one.ids for one in plain.encode_batch_fast(texts, add_special_tokens=False)
+    ]
+
+
+def _checked(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
+    missing = [token for token in _NEEDED if getattr(tokenizer, token, None) is None]
+    if missing:
+        raise InputError(
+            f"the tokenizer '{name}' has no {' and no '.join(missing)}",
+            "use the tokenizer of a masked language model, such as BERT's",
+        )
+    return tokenizer
+
+
+def _from_folder(path: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+    except Exception as error:  # the Rust side raises bare Exceptions
+        reason = " ".join(str(error).split())[:200].rstrip(".")
+        raise InputError(
+            f"{path} holds no tokenizer that can be loaded: {reason}",
+            "name a folder with a tokenizer.json, or a vocab.txt with a tokenizer_config.json",
+        ) from None
+
+
+def _from_hub(name: str, revision: str | None) -> PreTrainedTokenizerBase:
+    with hub_errors(f"the tokenizer '{name}'"):
+        from transformers import AutoTokenizer
+
+        try:
+            return AutoTokenizer.from_pretrained(name, revision=revision)
+        except ImportError as error:
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise DependencyMissingError(
+                f"the tokenizer '{name}' needs a package: {reason}", "install it with pip"
+            ) from None
+
+
+def _trained(vocab_size: int, corpus: Corpus) -> Path:
+    """The folder of the WordPiece tokenizer of this corpus and size."""
+    from entromask.text.wordpiece import recipe, train_wordpiece
+
+    key = json.dumps([corpus.fingerprint, vocab_size, recipe()])
+    folder = settings().cache / "tokenizers" / hashlib.sha256(key.encode()).hexdigest()
+
+    def build(place: Path) -> None:
+        def documents() -> Iterator[str]:
+            return corpus.documents("train")
+
+        train_wordpiece(documents, vocab_size).save_pretrained(str(place))
+
+    def whole(place: Path) -> bool:
+        return (place / "tokenizer.json").is_file()
+
+    build_once(folder, build, whole, "the trained tokenizer")
+    return folder

@@ -1,0 +1,343 @@
+"""The pretraining loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from entromask.errors import NonFiniteLossError
+from entromask.masking import Masker
+from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.spec import RunSpec
+from entromask.text.packing import PackedCorpus
+from entromask.training.batches import Batches
+from entromask.training.checkpoint import (
+    checkpoints,
+    load_latest,
+    load_optimizer,
+    optimizer_tensors,
+    prune,
+    save_checkpoint,
+    step_of,
+)
+from entromask.training.cost import Cost
+from entromask.training.diagnostics import MaskDiagnostics
+from entromask.training.schedule import Schedule
+from entromask.training.scores import BatchScores
+from entromask.training.validation import CommonValidation
+
+# The plateau is left when the common loss is this far below the unigram loss (in nats).
+PLATEAU_MARGIN = 0.5
+_LOG_EVERY = 10
+
+# (type, step, metrics): an event of the run, as in events.jsonl.
+Emit = Callable[..., None]
+
+
+class Interrupted(Exception):  # noqa: N818 - a request, not a failure
+    """The run was asked to stop; its checkpoint is written."""
+
+
+@dataclass
+class Progress:
+    """What a run knows beside its tensors; saved with every checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    flops: float = 0.0
+    masked_tokens: int = 0
+    plateau_exit_step: int | None = None
+    strategy_start_step: int | None = None
+    best_loss: float | None = None
+    best_step: int | None = None
+
+
+@dataclass
+class Pretraining:
+    """One run of the loop, from its first step, or from its last checkpoint, to its budget.
+
+    Attributes:
+        model: already on its device and in float32 (precision is autocast's).
+        scores: of a batch, for the strategy in the spec.
+        folder: where checkpoints go.
+        emit: hears of progress, metrics, checkpoints and warnings.
+        should_stop: asked before each step.
+    """
+
+    spec: RunSpec
+    model: SparseMaskedLM
+    tokenizer: PreTrainedTokenizerBase
+    corpus: PackedCorpus
+    scores: BatchScores
+    accelerator: Accelerator
+    folder: Path
+    emit: Emit
+    should_stop: Callable[[], bool]
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        pretraining, accelerator = self.spec.pretraining, self.accelerator
+        self.batches = Batches(
+            self.corpus.train,
+            pretraining.batch_size,
+            self.spec.seed,
+            accelerator.process_index,
+            accelerator.num_processes,
+        )
+        self.schedule = Schedule.of(pretraining, len(self.corpus.train))
+        self.masker = Masker(self.spec.masking, self.tokenizer, seed=self.spec.seed)
+        self.cost = Cost.of(self.model, pretraining.sequence_length)
+        self.validation = CommonValidation(
+            self.corpus.train, self.corpus.validation, self.corpus.counts, self.tokenizer
+        )
+        self.diagnostics = MaskDiagnostics(
+            len(self.corpus.train), pretraining.sequence_length, self.corpus.counts
+        )
+        optimizer = torch.optim.AdamW(
+            parameter_groups(self.model, pretraining.weight_decay),
+            lr=pretraining.learning_rate,
+            fused=True,
+        )
+        self.replica, self.optimizer = accelerator.prepare(self.model, optimizer)
+        special = torch.zeros(len(self.tokenizer), dtype=torch.bool)
+        special[self.tokenizer.all_special_ids] = True
+        self._special = special
+        self._plateau_every = max(1, pretraining.evaluate_every // 5)
+
+    def run(self) -> Progress:
+        """Trains until the budget is spent.
+
+        Raises:
+            Interrupted: `should_stop` said so; a checkpoint of the step is on the disk.
+            NonFiniteLossError: the loss is not finite.
+        """
+        state, schedule, accelerator = self.progress, self.schedule, self.accelerator
+        started, start_seconds, start_step = time.perf_counter(), state.seconds, state.step
+        loss = torch.zeros((), device=accelerator.device)
+        self.replica.train()
+        while schedule.fraction(state.step, state.seconds) < 1:
+            if self._sum_over_processes(float(self.should_stop())) > 0:
+                self.checkpoint()
+                raise Interrupted
+            rate = schedule.rate(state.step, state.seconds)
+            loss += self.step(rate)
+            state.step += 1
+            state.seconds = start_seconds + time.perf_counter() - started
+            if schedule.total_steps is None:  # all processes must stop at the same step
+                state.seconds = self._sum_over_processes(
+                    state.seconds if accelerator.is_main_process else 0.0
+                )
+            if state.step % _LOG_EVERY == 0:
+                self.log(loss.item() / _LOG_EVERY, rate, start_step, start_seconds)
+                loss.zero_()
+            self.look()
+            if state.step % self.spec.pretraining.checkpoint_every == 0:
+                self.checkpoint()
+        if not checkpoints(self.folder) or step_of(checkpoints(self.folder)[0]) != state.step:
+            self.checkpoint()
+        return state
+
+    def step(self, rate: float) -> Tensor:
+        """One optimizer step; returns the mean loss over this process's masked positions."""
+        state, accelerator = self.progress, self.accelerator
+        batch = self.batches[state.step]
+        # Dropout is a function of seed and step, so that a resumed run needs no saved generator.
+        torch.manual_seed(_mix(self.spec.seed, state.step, accelerator.process_index))
+        scores = self.scores(batch.rows, batch.row_ids) if self.strategy_is_on() else None
+        inputs, labels = self.masker(batch.rows, batch.row_ids, batch.epoch, scores)
+        if self.strategy_is_on():
+            maskable = ~self._special[batch.rows]
+            self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
+        predicted = int((labels >= 0).sum())
+        total = round(self._sum_over_processes(predicted))
+        parts = min(self.spec.pretraining.gradient_accumulation, len(inputs))
+        loss = torch.zeros((), device=accelerator.device)
+        for part, (x, y) in enumerate(
+            zip(inputs.chunk(parts), labels.chunk(parts), strict=True), start=1
+        ):
+            x, y = x.to(accelerator.device), y.to(accelerator.device)
+            if part < parts:
+                with accelerator.no_sync(self.replica):
+                    loss += self.backward(x, y, total)
+            else:
+                loss += self.backward(x, y, total)
+        if self.spec.pretraining.gradient_clipping is not None:
+            accelerator.clip_grad_norm_(
+                self.replica.parameters(), self.spec.pretraining.gradient_clipping
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        tokens = batch.rows.numel() * accelerator.num_processes
+        state.flops += self.cost.training(tokens, total)
+        if scores is not None and self.spec.masking.source == "self":
+            state.flops += self.cost.forward(tokens, tokens)
+        state.masked_tokens += total
+        return loss / max(1, predicted)
+
+    def _sum_over_processes(self, value: float) -> float:
+        if self.accelerator.num_processes == 1:
+            return value
+        own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
+        return float(self.accelerator.reduce(own, reduction="sum"))
+
+    def backward(self, inputs: Tensor, labels: Tensor, total: int) -> Tensor:
+        """Adds a part's gradient of the mean over all `total` predictions; returns its loss sum."""
+        with self.accelerator.autocast():
+            loss = self.replica(inputs, labels)
+        # DistributedDataParallel averages gradients over processes; the mean over predictions
+        # needs their sum.
+        self.accelerator.backward(loss * (self.accelerator.num_processes / max(1, total)))
+        detached: Tensor = loss.detach()
+        return detached
+
+    def strategy_is_on(self) -> bool:
+        """False in the warm-up, while masks are uniform."""
+        state, warmup = self.progress, self.spec.masking.warmup
+        if warmup == "plateau":
+            on = state.plateau_exit_step is not None
+        else:
+            on = self.schedule.fraction(state.step, state.seconds) >= float(warmup or 0)
+        if on and state.strategy_start_step is None:
+            state.strategy_start_step = state.step
+        return on
+
+    def log(self, loss: float, rate: float, start_step: int, start_seconds: float) -> None:
+        """Reports the mean loss of the last steps; stops a run that has diverged."""
+        state, pretraining = self.progress, self.spec.pretraining
+        if loss != loss or abs(loss) == float("inf"):
+            raise NonFiniteLossError(
+                f"the training loss is {loss} at step {state.step}",
+                f"lower pretraining.learning_rate ({pretraining.learning_rate:g}), lengthen "
+                "pretraining.warmup, or use precision: fp32",
+            )
+        tokens = pretraining.batch_size * pretraining.sequence_length
+        seconds = max(1e-9, state.seconds - start_seconds)
+        spent = self.schedule.fraction(state.step, state.seconds)
+        first = self.schedule.fraction(start_step, start_seconds)
+        self.emit(
+            "progress",
+            step=state.step,
+            total=self.schedule.total_steps,
+            metrics={
+                "training_loss": loss,
+                "learning_rate": rate,
+                "tokens": state.step * tokens,
+                "tokens_per_second": (state.step - start_step) * tokens / seconds,
+                "eta_seconds": seconds * (1 - spent) / max(1e-9, spent - first),
+                "fraction": spent,
+                "flops": state.flops,
+                "seconds": state.seconds,
+            },
+        )
+
+    def look(self) -> None:
+        """Common validation when it is due, more often until the plateau is left."""
+        state = self.progress
+        due = state.step % self.spec.pretraining.evaluate_every == 0
+        if not due and (state.plateau_exit_step is not None or state.step % self._plateau_every):
+            return
+        loss = self.validation.loss(self.model)
+        unigram_loss = self.validation.unigram_loss
+        if state.plateau_exit_step is None and loss < unigram_loss - PLATEAU_MARGIN:
+            state.plateau_exit_step = state.step
+            self.emit(
+                "plateau",
+                step=state.step,
+                total=self.schedule.total_steps,
+                message=f"left the unigram plateau: common loss {loss:.3f}, unigram loss "
+                f"{unigram_loss:.3f}",
+            )
+        if due:
+            metrics = {"validation_loss": loss, "unigram_loss": unigram_loss}
+            if self.strategy_is_on():
+                metrics |= self.diagnostics.window()
+            self.emit("metrics", step=state.step, total=self.schedule.total_steps, metrics=metrics)
+
+    def checkpoint(self) -> None:
+        """Writes a checkpoint on the main process; keeps the last two and the best."""
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return
+        state = self.progress
+        loss = self.validation.loss(self.model)
+        if state.best_loss is None or loss < state.best_loss:
+            state.best_loss, state.best_step = loss, state.step
+        tensors = {
+            "model": _tensors(self.model),
+            "optimizer": optimizer_tensors(self.optimizer),
+            "diagnostics": self.diagnostics.state(),
+        }
+        scaler = self.accelerator.scaler
+        extra = {"scaler": scaler.state_dict()} if scaler is not None else {}
+        save_checkpoint(
+            self.folder, state.step, tensors, asdict(state) | extra | {"common_loss": loss}
+        )
+        # One more than promised: what to fall back on when the last is damaged.
+        last_two = {step_of(path) for path in checkpoints(self.folder)[:2]}
+        prune(self.folder, last_two | {state.best_step or 0})
+        self.emit(
+            "checkpoint",
+            step=state.step,
+            total=self.schedule.total_steps,
+            metrics={"validation_loss": loss},
+        )
+
+    def keep_last_and_best(self) -> None:
+        """What stays of the checkpoints once the run has ended."""
+        found = checkpoints(self.folder)
+        prune(self.folder, {step_of(found[0]), self.progress.best_step or 0} if found else set())
+
+    def resume(self) -> bool:
+        """Goes back to the latest whole checkpoint; False when there is none."""
+        loaded = load_latest(
+            self.folder, on_damage=lambda message: self.emit("warning", message=message)
+        )
+        if loaded is None:
+            return False
+        tensors, state = loaded
+        own = _tensors(self.model)
+        with torch.no_grad():
+            for name, tensor in tensors["model"].items():
+                own[name].copy_(tensor)
+        load_optimizer(self.optimizer, tensors["optimizer"])
+        self.diagnostics.load_state(tensors["diagnostics"])
+        if self.accelerator.scaler is not None and "scaler" in state:
+            self.accelerator.scaler.load_state_dict(state["scaler"])
+        known: dict[str, Any] = {
+            name: state[name] for name in asdict(self.progress) if name in state
+        }
+        self.progress = Progress(**known)
+        self.accelerator.wait_for_everyone()
+        return True
+
+
+def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Matrices with weight decay; biases and norms without."""
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+
+
+def _tensors(model: SparseMaskedLM) -> dict[str, Tensor]:
+    """Parameters, tied ones once, and the buffers that belong to the model's state."""
+    persistent = model.model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in model.model.named_buffers() if name in persistent}
+    return dict(model.model.named_parameters()) | buffers
+
+
+def _mix(seed: int, step: int, process: int) -> int:
+    """A seed for one step of one process (the constants are odd, so that no two steps agree)."""
+    mixed = seed * 0x9E3779B97F4A7C15 + step * 0xD1B54A32D192ED03 + process * 0x94D049BB133111EB
+    return mixed & 0x7FFF_FFFF_FFFF_FFFF

@@ -1,0 +1,44 @@
+"""What every test runs under: one thread, no Hub, and a home of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Before anything heavy is imported: these are read at import.
+_HOME = tempfile.mkdtemp(prefix="entromask-tests-")
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["ENTROMASK_HOME"] = _HOME
+for _name in ("ENTROMASK_GLUE_DIR", "ENTROMASK_HUB"):
+    os.environ.pop(_name, None)
+
+from entromask.settings import settings  # noqa: E402
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An ENTROMASK_HOME for this test alone, with an empty cache."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("ENTROMASK_HOME", str(folder))
+    settings.cache_clear()
+    yield folder
+    settings.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The real data beside the repository, where there is any."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}")
+    return folder

@@ -1,0 +1,222 @@
+"""RunSpec: defaults, refusals in words, hashes, overrides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from entromask.errors import InputError
+from entromask.settings import settings
+from entromask.spec import RunSpec, run_folder
+
+
+def refused(data: dict[str, Any]) -> InputError:
+    with pytest.raises(InputError) as caught:
+        RunSpec.parse(data).resolved()
+    assert caught.value.exit_code == 2
+    assert caught.value.hint
+    return caught.value
+
+
+def test_an_empty_spec_is_a_whole_run() -> None:
+    spec = RunSpec.parse({}).resolved()
+    assert spec.corpus.source == "builtin"
+    assert spec.masking.preset == "random"
+    assert (spec.model.architecture, spec.model.size, spec.model.dropout) == ("bert", "mini", 0.1)
+    assert spec.pretraining.budget.steps == 3000
+
+
+def test_resolving_twice_changes_nothing() -> None:
+    for data in (
+        {},
+        {"masking": {"preset": "self-entropy-high"}},
+        {"masking": {"score": "entropy"}, "teacher": {"path": "t"}},
+    ):
+        once = RunSpec.parse(data).resolved()
+        assert once.resolved() == once
+
+
+def test_a_resolved_spec_survives_its_yaml() -> None:
+    spec = RunSpec.parse({"name": "ä", "masking": {"preset": "frequency"}}).resolved()
+    again = RunSpec.parse(yaml.safe_load(spec.to_yaml()))
+    assert again == spec
+    assert again.spec_hash == spec.spec_hash
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"maskin": {}}, ["unknown key 'maskin'", "did you mean 'masking'?"]),
+        ({"masking": {"rat": 0.2}}, ["masking", "unknown key 'rat'", "did you mean 'rate'?"]),
+        ({"masking": {"preset": "self-entropy-hihg"}}, ["did you mean 'self-entropy-high'?"]),
+        ({"masking": {"rate": 0}}, ["masking.rate", "greater than 0", "not 0"]),
+        ({"masking": {"rate": 1.2}}, ["masking.rate", "less than 1", "not 1.2"]),
+        ({"masking": {"corruption": [0.8, 0.1, 0.2]}}, ["must add up to 1, not 1.1"]),
+        ({"masking": {"select": "best"}}, ["masking.select", "'top'", "not 'best'"]),
+        ({"corpus": {"source": "web"}}, ["corpus", "'web' is unknown", "builtin, local, hub"]),
+        ({"corpus": {"path": "a"}}, ["corpus: needs the key 'source'"]),
+        ({"corpus": {"source": "local"}}, ["corpus.path: is required"]),
+        ({"teacher": {"run": "a", "hub": "b"}}, ["teacher", "exactly one of", "run, hub"]),
+        ({"teacher": {}}, ["exactly one of", "given: none"]),
+        ({"pretraining": {"budget": {"steps": 1, "epochs": 1}}}, ["exactly one of steps, epochs"]),
+        ({"pretraining": {"budget": {"steps": 0}}}, ["pretraining.budget.steps", "not 0"]),
+        ({"pretraining": {"batch_size": 2, "gradient_accumulation": 3}}, ["(3)", "(2)"]),
+        ({"evaluation": {"tasks": ["rtee"]}}, ["no task 'rtee'", "cola"]),
+        ({"evaluation": {"seeds": [1, 1]}}, ["distinct"]),
+        ({"evaluation": {"seeds": []}}, ["evaluation.seeds"]),
+        ({"seed": -1}, ["seed", "not -1"]),
+        ({"model": {"size": "huge"}}, ["model.size", "not 'huge'"]),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place_and_value(
+    data: dict[str, Any], words: list[str]
+) -> None:
+    message = refused(data).message
+    for word in words:
+        assert word in message
+    assert "\n" not in message
+
+
+def test_all_problems_are_said_at_once() -> None:
+    message = refused({"seed": -1, "masking": {"rate": 2}}).message
+    assert "seed" in message
+    assert "masking.rate" in message
+
+
+@pytest.mark.parametrize(
+    ("data", "field"),
+    [
+        ({"corpus": {"source": "upload", "id": "x"}}, "corpus.source"),
+        ({"model": {"init": "teacher-complete"}, "teacher": {"path": "t"}}, "model.init"),
+        ({"masking": {"score": "surprisal", "source": "self"}}, "masking.score"),
+        ({"masking": {"unit": "span"}}, "masking.unit"),
+        ({"masking": {"rate": {"schedule": "linear", "start": 0.3, "end": 0.15}}}, "masking.rate"),
+        ({"masking": {"preset": "self-masked-entropy-sample"}}, "masking.view"),
+        ({"distillation": {}}, "distillation"),
+        ({"evaluation": {"protocol": "frozen"}}, "evaluation.protocol"),
+    ],
+)
+def test_what_comes_later_is_refused_by_name(data: dict[str, Any], field: str) -> None:
+    message = refused(data).message
+    assert "not available yet" in message
+    assert field in message
+
+
+def test_entropy_of_a_teacher_needs_one() -> None:
+    assert "needs a teacher" in refused({"masking": {"preset": "teacher-entropy-high"}}).message
+
+
+def test_a_score_and_a_source_that_do_not_fit_are_refused() -> None:
+    message = refused({"masking": {"score": "frequency", "source": "self"}}).message
+    assert "'self' does not fit masking.score 'frequency'" in message
+
+
+def test_a_continued_model_brings_its_shape_and_tokenizer() -> None:
+    spec = RunSpec.parse({"model": {"init": {"hub": "bert-base-uncased"}}}).resolved()
+    assert spec.tokenizer is not None
+    assert spec.tokenizer.model_dump() == {
+        "source": "hub",
+        "name": "bert-base-uncased",
+        "revision": None,
+    }
+    message = refused({"model": {"init": {"path": "m"}, "size": "tiny"}}).message
+    assert "model.size 'tiny' cannot be set together with model.init" in message
+
+
+def test_seed_name_and_tags_do_not_change_the_group() -> None:
+    one = RunSpec.parse({"seed": 0, "name": "a"})
+    other = RunSpec.parse({"seed": 1, "name": "b", "tags": ["x"]})
+    assert one.group_hash == other.group_hash
+    assert one.spec_hash != other.spec_hash
+
+
+def test_a_written_out_default_changes_no_hash() -> None:
+    assert RunSpec.parse({"masking": {"rate": 0.15}}).spec_hash == RunSpec().spec_hash
+
+
+def test_every_other_change_is_another_group() -> None:
+    changes: list[dict[str, Any]] = [
+        {"masking": {"rate": 0.2}},
+        {"model": {"size": "tiny"}},
+        {"pretraining": {"learning_rate": 2e-3}},
+        {"evaluation": {"tasks": ["rte"]}},
+        {"corpus": {"source": "builtin", "max_tokens": 1000}},
+    ]
+    groups = [RunSpec.parse(change).group_hash for change in [{}, *changes]]
+    assert len(set(groups)) == len(groups)
+
+
+def spec_file(folder: Path, text: str) -> Path:
+    path = folder / "spec.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_overrides_reach_nested_keys_and_read_yaml_values(tmp_path: Path) -> None:
+    path = spec_file(tmp_path, "name: a\npretraining: {budget: {steps: 10}}\n")
+    spec = RunSpec.load(
+        path, ["seed=3", "masking.preset=frequency", "evaluation.tasks=[rte, cola]", "name=b=c"]
+    )
+    assert (spec.seed, spec.masking.preset, spec.name) == (3, "frequency", "b=c")
+    assert spec.evaluation.tasks == ["rte", "cola"]
+
+
+def test_naming_one_budget_replaces_the_other(tmp_path: Path) -> None:
+    path = spec_file(tmp_path, "pretraining: {budget: {steps: 10}}\n")
+    budget = RunSpec.load(path, ["pretraining.budget.epochs=2"]).pretraining.budget
+    assert (budget.steps, budget.epochs) == (None, 2)
+
+
+def test_numbers_in_scientific_notation_are_numbers(tmp_path: Path) -> None:
+    path = spec_file(tmp_path, "pretraining: {learning_rate: 1e-3}\n")
+    assert RunSpec.load(path).pretraining.learning_rate == 0.001
+    assert RunSpec.load(path, ["pretraining.learning_rate=5e-4"]).pretraining.learning_rate == 5e-4
+
+
+@pytest.mark.parametrize("override", ["seed", "=1", "name.x=1", "seed=[1", "nope=1"])
+def test_an_override_that_cannot_be_is_refused(tmp_path: Path, override: str) -> None:
+    path = spec_file(tmp_path, "name: a\n")
+    with pytest.raises(InputError):
+        RunSpec.load(path, [override])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds nothing"),
+        (b"- a\n", "holds list"),
+        (b"name: [a\n", "not valid YAML"),
+        (b"seed: 1\nseed: 2\n", "given twice"),
+        (b"name: \xff\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_spec_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    path = tmp_path / "spec.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=words):
+        RunSpec.load(path)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no spec file"):
+        RunSpec.load(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="is a folder"):
+        RunSpec.load(tmp_path)
+
+
+def test_a_run_is_found_by_path_and_by_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTROMASK_HOME", str(tmp_path))
+    settings.cache_clear()
+    try:
+        folder = tmp_path / "runs" / "a"
+        folder.mkdir(parents=True)
+        (folder / "spec.yaml").write_text("name: a\n")
+        assert run_folder("a") == folder
+        assert run_folder(str(folder)) == folder
+        with pytest.raises(InputError, match="no run 'b'"):
+            run_folder("b")
+    finally:
+        settings.cache_clear()

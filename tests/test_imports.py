@@ -1,0 +1,56 @@
+"""What describes a run never imports what trains one: each in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {"torch", "transformers", "evaluate", "datasets", "sklearn", "scipy", "pyarrow", "pandas"}
+
+
+def imported(code: str) -> set[str]:
+    """The top-level modules that a program has imported at its end."""
+    program = f"{code}\nimport json, sys\nprint(json.dumps([*sys.modules]), file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "entromask",
+        "entromask.spec",
+        "entromask.settings",
+        "entromask.presets",
+        "entromask.cli",
+        "entromask.analysis",
+        "entromask.demo",
+        "entromask.doctor",
+        "entromask.terminal",
+        "entromask.run_folder",
+    ],
+)
+def test_a_light_module_imports_nothing_heavy(module: str) -> None:
+    assert imported(f"import {module}") & HEAVY == set()
+
+
+@pytest.mark.parametrize("command", ["--help", "schema", "strategies", "run --help"])
+def test_a_light_command_imports_nothing_heavy(command: str) -> None:
+    code = f"""
+import sys
+sys.argv = ["entromask", *{command.split()!r}]
+from entromask.cli import main
+try:
+    main()
+except SystemExit as stop:
+    assert not stop.code, stop.code
+"""
+    assert imported(code) & HEAVY == set()
+
+
+def test_the_check_itself_sees_a_heavy_import() -> None:
+    assert "torch" in imported("import torch")
