@@ -38,7 +38,6 @@ from entromask.spec import RunSpec
 from entromask.text.packing import PackedCorpus
 from entromask.training.device import keep_freed_memory, make_accelerator
 from entromask.training.pretraining import Pretraining
-from entromask.training.scores import batch_scores
 
 LENGTH = 128
 
@@ -185,7 +184,7 @@ def ours(
         model=sparse,
         tokenizer=make_tokenizer(case.vocabulary),
         corpus=corpus,
-        scores=batch_scores(spec.masking, sparse, counts, None, case.batch),
+        store=None,
         accelerator=accelerator,
         folder=Path(),
         emit=lambda *_, **__: None,

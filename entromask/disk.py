@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from entromask.errors import DiskFullError
+from entromask.errors import DiskFullError, InputError
 
 _HINT = "free some space, or choose another disk with --output or ENTROMASK_HOME"
+# A full disk, a user's quota, and a limit on the size of a file: all mean "no room".
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def require_space(folder: Path, needed: int, purpose: str) -> None:
@@ -30,16 +34,40 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
 
 
 @contextmanager
-def full_disk_named(folder: Path) -> Iterator[None]:
-    """Turns the many faces of a full disk into one DiskFullError."""
+def full_disk_named(what: str, folder: Path) -> Iterator[None]:
+    """Turns the many faces of a full disk into one DiskFullError.
+
+    Raises:
+        DiskFullError: there is no room for `what` in `folder`.
+    """
     try:
         yield
     except Exception as error:
         # safetensors reports a full disk in words only.
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        full = isinstance(error, OSError) and error.errno in _NO_ROOM
         if full or "No space left on device" in str(error):
-            raise DiskFullError(f"the disk of {folder} is full", _HINT) from error
+            raise DiskFullError(f"no room on the disk for {what} in {folder}", _HINT) from error
         raise
+
+
+@contextmanager
+def disk_errors(what: str, folder: Path) -> Iterator[None]:
+    """Says in one sentence that `what` cannot be written into `folder`.
+
+    Raises:
+        DiskFullError: there is no room.
+        InputError: the folder cannot be written to.
+    """
+    try:
+        with full_disk_named(what, folder):
+            yield
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        raise InputError(
+            f"cannot write {what} into {folder}: {os.strerror(error.errno or 0).lower()}",
+            "choose a folder that can be written to with --output or ENTROMASK_HOME",
+        ) from None
 
 
 def _size(count: int) -> str:

@@ -97,7 +97,7 @@ def run(
     folder.check(spec, resume)
     if resume and folder.results.is_file():
         return _finished(folder)
-    with _stop_on_signals() as stop, full_disk_named(folder.path):
+    with _stop_on_signals() as stop, full_disk_named("the run", folder.path):
         return _run(spec, folder, accelerator, resume, stop)
 
 
@@ -253,18 +253,14 @@ def _pretrain(
     stop: StopRequest,
 ) -> Pretraining:
     from entromask.training.pretraining import Interrupted, Pretraining
-    from entromask.training.scores import batch_scores
 
     folder.enter("pretraining")
-    pretraining = spec.pretraining
-    model = inputs.model.to(accelerator.device)
-    rows_at_once = -(-pretraining.batch_size // pretraining.gradient_accumulation)
     loop = Pretraining(
         spec=spec,
-        model=model,
+        model=inputs.model.to(accelerator.device),
         tokenizer=inputs.tokenizer,
         corpus=inputs.corpus,
-        scores=batch_scores(spec.masking, model, inputs.corpus.counts, store, rows_at_once),
+        store=store,
         accelerator=accelerator,
         folder=folder.checkpoints,
         emit=folder.emit,

@@ -123,7 +123,8 @@ class _LocalReader:
                 f"{self.folder}",
                 _LAYOUT,
             )
-        parts = [_checked(self.task, split, read_rows(file), str(file)) for file in files]
+        names = _columns(self.task)
+        parts = [_checked(self.task, split, read_rows(file, names), str(file)) for file in files]
         return {column: [v for part in parts for v in part[column]] for column in parts[0]}
 
 

@@ -21,8 +21,6 @@ SIZES = {"train": 1600, "validation": 500}
 _VALIDATION_SHARE = 0.3
 # Words of a sentence: long enough to have an order, short enough to be quick.
 _WORDS = range(8, 25)
-# Neighbouring words that demo-order turns around.
-_TURNED = 5
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
 _WORD = re.compile(r"^[\"'(]*[A-Za-z]+(?:['’-][A-Za-z]+)*[.,;:!?\"')]*$")
 
@@ -52,13 +50,13 @@ def demo_splits(name: str) -> dict[str, Columns]:
 
 
 def _order(sentences: Sequence[_Sentence], size: int, chance: random.Random) -> Columns:
-    """Label 1: some neighbouring words of the sentence have been turned around."""
+    """Label 1: the inner words of the sentence have been shuffled."""
     texts = [sentence.text for sentence in sentences]
     _need(len(texts), size, "demo-order")
     rows = []
     for number, text in enumerate(chance.sample(texts, size)):
         changed = number % 2
-        rows.append((_turned(text, chance) if changed else text, changed))
+        rows.append((_shuffled(text, chance) if changed else text, changed))
     chance.shuffle(rows)
     return {"sentence": [text for text, _ in rows], "label": [label for _, label in rows]}
 
@@ -88,12 +86,13 @@ _MAKERS: dict[str, Callable[[Sequence[_Sentence], int, random.Random], Columns]]
 }
 
 
-def _turned(text: str, chance: random.Random) -> str:
-    """The text with a few of its inner words in reverse order; the first and last word stay."""
-    words = text.split()
-    start = chance.randrange(1, len(words) - _TURNED)
-    turned = words[start : start + _TURNED][::-1]
-    return " ".join([*words[:start], *turned, *words[start + _TURNED :]])
+def _shuffled(text: str, chance: random.Random) -> str:
+    """The text with its inner words in random order; the first and the last word stay."""
+    first, *inner, last = text.split()
+    order = inner
+    while order == inner:
+        order = chance.sample(inner, len(inner))
+    return " ".join([first, *order, last])
 
 
 @cache

@@ -6,7 +6,7 @@ import gzip
 import io
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,11 @@ def find_split(folder: Path, split: str) -> list[Path]:
     return sorted(folder.glob(f"{split}-*-of-*.parquet"))
 
 
-def read_rows(path: Path) -> dict[str, list[Any]]:
+def read_rows(path: Path, needed: Collection[str]) -> dict[str, list[Any]]:
     """The columns of a file, each a list with one value a row.
+
+    Args:
+        needed: columns that every row must have if the first one has them.
 
     Raises:
         InputError: the file is empty, cannot be decoded, or rows do not fit together.
@@ -34,7 +37,7 @@ def read_rows(path: Path) -> dict[str, list[Any]]:
     raw = _bytes(path)
     if not raw.strip():
         raise InputError(f"{path} is empty", _FORMAT_HINT)
-    return READERS[plain.rpartition(".")[2]](raw, path)
+    return READERS[plain.rpartition(".")[2]](raw, path, needed)
 
 
 def _bytes(path: Path) -> bytes:
@@ -56,7 +59,7 @@ def _lines(raw: bytes, path: Path) -> list[str]:
     return [line for line in io.StringIO(text, newline=None).read().split("\n") if line]
 
 
-def _jsonl(raw: bytes, path: Path) -> dict[str, list[Any]]:
+def _jsonl(raw: bytes, path: Path, needed: Collection[str]) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {}
     for number, line in enumerate(_lines(raw, path), 1):
         try:
@@ -68,13 +71,13 @@ def _jsonl(raw: bytes, path: Path) -> dict[str, list[Any]]:
         if number == 1:
             columns = {name: [] for name in row}
         for name, values in columns.items():
-            if name not in row:
+            if name not in row and name in needed:
                 raise InputError(f"row {number} of {path} has no column '{name}'", _FORMAT_HINT)
-            values.append(row[name])
+            values.append(row.get(name))
     return columns
 
 
-def _tsv(raw: bytes, path: Path) -> dict[str, list[Any]]:
+def _tsv(raw: bytes, path: Path, _needed: Collection[str]) -> dict[str, list[Any]]:
     # GLUE's own files: a header, tabs, and quotation marks that are part of the text.
     header, *rows = [line.split("\t") for line in _lines(raw, path)]
     for number, row in enumerate(rows, 1):
@@ -86,7 +89,7 @@ def _tsv(raw: bytes, path: Path) -> dict[str, list[Any]]:
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
 
-def _parquet(raw: bytes, path: Path) -> dict[str, list[Any]]:
+def _parquet(raw: bytes, path: Path, _needed: Collection[str]) -> dict[str, list[Any]]:
     try:
         import pyarrow as pa
         import pyarrow.parquet
@@ -101,7 +104,7 @@ def _parquet(raw: bytes, path: Path) -> dict[str, list[Any]]:
     return columns
 
 
-READERS: dict[str, Callable[[bytes, Path], dict[str, list[Any]]]] = {
+READERS: dict[str, Callable[[bytes, Path, Collection[str]], dict[str, list[Any]]]] = {
     "jsonl": _jsonl,
     "parquet": _parquet,
     "tsv": _tsv,

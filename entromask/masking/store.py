@@ -20,9 +20,8 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from entromask.disk import require_space
+from entromask.disk import disk_errors, require_space
 from entromask.errors import InputError
-from entromask.text.cache import disk_errors
 
 # Raised when the meaning of the bytes changes; an older store is then computed anew.
 VERSION = 1

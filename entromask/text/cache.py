@@ -5,44 +5,18 @@ What is in the cache is whole: it is built beside its place, forced to the disk,
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from entromask.errors import DiskFullError, InputError
+from entromask.disk import disk_errors
 
-# A full disk, a user's quota, and a limit on the size of a file: all mean "no room".
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BUILDING = ".building"
-
-
-@contextmanager
-def disk_errors(what: str, folder: Path) -> Iterator[None]:
-    """Says in one sentence that `what` cannot be written into `folder`.
-
-    Raises:
-        DiskFullError: there is no room.
-        InputError: the folder cannot be written to.
-    """
-    hint = "free some space, or set ENTROMASK_HOME to a folder on another disk"
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_ROOM:
-            raise DiskFullError(f"no room on the disk for {what} in {folder}", hint) from None
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            reason = os.strerror(error.errno).lower()
-            raise InputError(
-                f"cannot write {what} into {folder}: {reason}",
-                "set ENTROMASK_HOME to a folder that can be written to",
-            ) from None
-        raise
 
 
 def write_once(file: Path, content: bytes) -> None:

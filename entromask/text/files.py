@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from entromask.disk import disk_errors
 from entromask.errors import DependencyMissingError, InputError
 from entromask.settings import settings
-from entromask.text.cache import disk_errors
 from entromask.text.documents import LONGEST, Text, bounded
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 
 from entromask.errors import NonFiniteLossError
 from entromask.masking import Masker
+from entromask.masking.store import ScoreStore
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import RunSpec
 from entromask.text.packing import PackedCorpus
@@ -31,7 +32,7 @@ from entromask.training.checkpoint import (
 from entromask.training.cost import Cost
 from entromask.training.diagnostics import MaskDiagnostics
 from entromask.training.schedule import Schedule
-from entromask.training.scores import BatchScores
+from entromask.training.scores import batch_scores
 from entromask.training.validation import CommonValidation
 
 # The plateau is left when the common loss is this far below the unigram loss (in nats).
@@ -66,7 +67,7 @@ class Pretraining:
 
     Attributes:
         model: already on its device and in float32 (precision is autocast's).
-        scores: of a batch, for the strategy in the spec.
+        store: the teacher's scores, where the masking's source is a teacher.
         folder: where checkpoints go.
         emit: hears of progress, metrics, checkpoints and warnings.
         should_stop: asked before each step.
@@ -76,7 +77,7 @@ class Pretraining:
     model: SparseMaskedLM
     tokenizer: PreTrainedTokenizerBase
     corpus: PackedCorpus
-    scores: BatchScores
+    store: ScoreStore | None
     accelerator: Accelerator
     folder: Path
     emit: Emit
@@ -94,6 +95,15 @@ class Pretraining:
         )
         self.schedule = Schedule.of(pretraining, len(self.corpus.train))
         self.masker = Masker(self.spec.masking, self.tokenizer, seed=self.spec.seed)
+        self.scores = batch_scores(
+            self.spec.masking,
+            self.model,
+            self.corpus.counts,
+            self.store,
+            self.masker,
+            accelerator,
+            rows_at_once=-(-pretraining.batch_size // pretraining.gradient_accumulation),
+        )
         self.cost = Cost.of(self.model, pretraining.sequence_length)
         self.validation = CommonValidation(
             self.corpus.train, self.corpus.validation, self.corpus.counts, self.tokenizer
@@ -107,9 +117,6 @@ class Pretraining:
             fused=True,
         )
         self.replica, self.optimizer = accelerator.prepare(self.model, optimizer)
-        special = torch.zeros(len(self.tokenizer), dtype=torch.bool)
-        special[self.tokenizer.all_special_ids] = True
-        self._special = special
         self._plateau_every = max(1, pretraining.evaluate_every // 5)
 
     def run(self) -> Progress:
@@ -154,7 +161,7 @@ class Pretraining:
         scores = self.scores(batch.rows, batch.row_ids) if self.strategy_is_on() else None
         inputs, labels = self.masker(batch.rows, batch.row_ids, batch.epoch, scores)
         if self.strategy_is_on():
-            maskable = ~self._special[batch.rows]
+            maskable = self.masker.maskable(batch.rows)
             self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
         predicted = int((labels >= 0).sum())
         total = round(self._sum_over_processes(predicted))

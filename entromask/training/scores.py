@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
+from entromask.masking import Masker
 from entromask.masking.frequency import FrequencyScore
 from entromask.masking.scoring import visible_entropy
 from entromask.masking.store import ScoreStore
@@ -23,6 +25,8 @@ def batch_scores(
     model: SparseMaskedLM,
     counts: NDArray[np.int64],
     store: ScoreStore | None,
+    masker: Masker,
+    accelerator: Accelerator,
     rows_at_once: int,
 ) -> BatchScores:
     """The scores that `masking` selects by.
@@ -32,6 +36,8 @@ def batch_scores(
         model: in training; supplies the scores of source self.
         counts: [V] unigram counts of the corpus.
         store: the teacher's scores, where the source is a teacher.
+        masker: knows the positions that can be selected; the others are not scored.
+        accelerator: its precision is that of the scoring pass too.
         rows_at_once: rows of one forward pass of source self, which bounds its memory.
     """
     if masking.score == "uniform":
@@ -44,6 +50,9 @@ def batch_scores(
         return lambda rows, row_ids: store.read(row_ids)
 
     def fresh(rows: Tensor, row_ids: Tensor) -> Tensor:
-        return visible_entropy(model, rows, batch_size=rows_at_once)
+        with accelerator.autocast():
+            return visible_entropy(
+                model, rows, where=masker.maskable(rows), batch_size=rows_at_once
+            )
 
     return fresh

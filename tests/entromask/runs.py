@@ -26,11 +26,11 @@ def write_corpus(path: Path, documents: int = 12) -> Path:
     return path
 
 
-def small_spec(corpus: Path, **parts: Any) -> dict[str, Any]:
+def small_spec(text: Path, /, **parts: Any) -> dict[str, Any]:
     """Thirty steps of a tiny model; `parts` replace whole top-level keys."""
     return {
         "name": "small",
-        "corpus": {"source": "local", "path": str(corpus)},
+        "corpus": {"source": "local", "path": str(text)},
         "tokenizer": {"source": "train", "vocab_size": 400},
         "model": {"architecture": "modernbert", "size": "tiny"},
         "masking": {"preset": "random"},

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import entromask
-from entromask.errors import InputError
+from entromask.errors import EntromaskError, InputError
 from tests.entromask.runs import (
     STEPS,
     events,
@@ -117,7 +117,9 @@ def test_a_killed_and_resumed_run_gives_the_same_bytes(
     assert not (place / f"{kind}-killed" / "model").exists()
     entromask.run(spec, output=place / f"{kind}-killed", resume=True)
     assert weights(place / f"{kind}-killed") == weights(place / f"{kind}-straight")
-    steps = [event["step"] for event in events(place / f"{kind}-killed") if event["type"] == "resumed"]
+    steps = [
+        event["step"] for event in events(place / f"{kind}-killed") if event["type"] == "resumed"
+    ]
     assert steps, "the run began again instead of resuming"
     assert steps[0] >= 5 * count
     first, second = (
@@ -244,7 +246,6 @@ def _changed(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("pretraining.sequence_length", 8192, "too few for one row of 8,192"),
         ("pretraining.batch_size", 100000, "batch_size 100000"),
         ("model.init", {"path": "no/model"}, "no model folder no/model"),
-        ("model.init", {"hub": "someone/something"}, "someone/something"),
         ("evaluation", {"tasks": ["rte"], "source": {"local": "no/glue"}}, "no/glue"),
         ("distillation", {"weight": 0.5}, "not available yet"),
     ],
@@ -263,6 +264,14 @@ def test_bad_input_is_one_sentence_before_anything_is_written(
     assert caught.value.hint
     assert "\n" not in caught.value.message
     assert not folder.exists()
+
+
+def test_the_hub_without_a_network_is_refused_at_once(place: Path, corpus: Path) -> None:
+    spec = small_spec(corpus, model={"init": {"hub": "someone/something"}}, tokenizer=None)
+    with pytest.raises(EntromaskError, match="someone/something") as caught:
+        entromask.run(spec, output=place / "from-the-hub")
+    assert caught.value.exit_code == 2
+    assert not (place / "from-the-hub").exists()
 
 
 def test_a_teacher_with_another_tokenizer_is_refused(

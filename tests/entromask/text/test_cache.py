@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from entromask.disk import disk_errors
 from entromask.errors import DiskFullError, InputError
-from entromask.text.cache import build_once, disk_errors, write_once
+from entromask.text.cache import build_once, write_once
 
 
 def exists(folder: Path) -> bool:

@@ -42,5 +42,5 @@ def test_processes_share_a_batch_without_overlap() -> None:
 
 
 def test_a_corpus_smaller_than_a_batch_is_refused_with_both_numbers() -> None:
-    with pytest.raises(InputError, match=r"50 rows of 4 tokens.* batch_size 64"):
+    with pytest.raises(InputError, match=r"50 rows of 4 tokens.* pretraining.batch_size 64"):
         Batches(ROWS, 64, seed=0)

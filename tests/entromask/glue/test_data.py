@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from entromask.errors import DependencyMissingError, InputError
+from entromask.glue.data import check_tasks, load_task
+from entromask.settings import settings
+from entromask.spec import Evaluation, TaskSource
+
+from .conftest import two_class_rows, write_rows
+
+COLA = two_class_rows(4, ("sentence",))
+
+
+def local(*folders: Path) -> TaskSource:
+    return TaskSource(local=[str(folder) for folder in folders])
+
+
+def cola(folder: Path, train: list[Any] = COLA, validation: list[Any] = COLA) -> TaskSource:
+    write_rows(folder / "cola/train.jsonl", train)
+    write_rows(folder / "cola/validation.jsonl", validation)
+    return local(folder)
+
+
+def refusal(name: str, source: TaskSource) -> str:
+    with pytest.raises(InputError) as caught:
+        load_task(name, source)
+    assert caught.value.hint
+    return caught.value.message
+
+
+def test_only_the_columns_of_the_task_are_read(tmp_path: Path) -> None:
+    data = load_task("cola", cola(tmp_path))
+    assert data.splits["train"] == {
+        "sentence": [row["sentence"] for row in COLA],
+        "label": [0, 1, 0, 1],
+    }
+    assert data.rows == 4
+
+
+def test_jsonl_tsv_parquet_and_gz_give_the_same_rows(tmp_path: Path) -> None:
+    import gzip
+
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    rows = [*COLA, {"sentence": 'a "quoted" word\u2028here', "label": 1, "idx": 4}]
+    expected = load_task("cola", cola(tmp_path / "jsonl", rows, rows))
+    tsv = "idx\tsentence\tlabel\r\n" + "".join(
+        f"{row['idx']}\t{row['sentence']}\t{row['label']}\r\n" for row in rows
+    )
+    table = pa.Table.from_pylist(rows)
+    for split in ("train", "validation"):
+        for kind in ("tsv", "tsv.gz", "parquet", "shards"):
+            (tmp_path / kind / "cola").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"tsv/cola/{split}.tsv").write_bytes(b"\xef\xbb\xbf" + tsv.encode())
+        (tmp_path / f"tsv.gz/cola/{split}.tsv.gz").write_bytes(gzip.compress(tsv.encode()))
+        pa.parquet.write_table(table, tmp_path / f"parquet/cola/{split}.parquet")
+        for number, shard in enumerate((table[:2], table[2:])):
+            name = f"{split}-0000{number}-of-00002.parquet"
+            pa.parquet.write_table(shard, tmp_path / "shards/cola" / name)
+    for kind in ("tsv", "tsv.gz", "parquet", "shards"):
+        found = load_task("cola", local(tmp_path / kind))
+        assert found.splits == expected.splits, kind
+        assert found.fingerprint == expected.fingerprint
+
+
+def test_the_first_folder_that_has_the_task_wins(tmp_path: Path) -> None:
+    cola(tmp_path / "second", validation=COLA[:2])
+    cola(tmp_path / "third", validation=COLA[:3])
+    (tmp_path / "first").mkdir()
+    found = load_task("cola", local(*(tmp_path / name for name in ("first", "second", "third"))))
+    assert found.rows == 2
+
+
+def test_glue_dir_is_used_where_no_source_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cola(tmp_path / "b")
+    monkeypatch.setenv("ENTROMASK_GLUE_DIR", f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    settings.cache_clear()
+    try:
+        assert load_task("cola").rows == 4
+    finally:
+        settings.cache_clear()
+
+
+def test_without_a_folder_and_a_network_the_hub_is_named_in_one_sentence() -> None:
+    with pytest.raises(DependencyMissingError, match="nyu-mll/glue"):
+        load_task("cola", None)
+    with pytest.raises(DependencyMissingError, match="nyu-mll/blimp"):
+        load_task("blimp", TaskSource(hub="nyu-mll/glue"))
+
+
+def test_a_missing_task_split_or_column_is_named(tmp_path: Path) -> None:
+    source = cola(tmp_path)
+    assert str(tmp_path / "rte") in refusal("rte", source)
+    (tmp_path / "cola/validation.jsonl").unlink()
+    assert "'validation'" in refusal("cola", source)
+    cola(tmp_path, validation=[{"text": "x", "label": 0}])
+    message = refusal("cola", source)
+    assert "'sentence'" in message and "text, label" in message
+
+
+@pytest.mark.parametrize("label", [2, -1, 0.5, "x", None, True, float("nan")])
+def test_a_label_outside_the_set_is_named_with_its_row(tmp_path: Path, label: Any) -> None:
+    rows = [*COLA, {"sentence": "x", "label": label}]
+    message = refusal("cola", cola(tmp_path, train=rows))
+    assert "row 5" in message and repr(label) in message and "0, 1" in message
+
+
+@pytest.mark.parametrize(("label", "allowed"), [(0, True), (5.0, True), (5.1, False), (-1, False)])
+def test_a_similarity_lies_between_0_and_5(tmp_path: Path, label: float, allowed: bool) -> None:
+    rows = [{"sentence1": "a", "sentence2": "b", "label": label}]
+    for split in ("train", "validation"):
+        write_rows(tmp_path / f"stsb/{split}.jsonl", rows)
+    if allowed:
+        assert load_task("stsb", local(tmp_path)).references("train") == [float(label)]
+    else:
+        assert "row 1" in refusal("stsb", local(tmp_path))
+
+
+def test_a_column_that_the_task_does_not_use_may_be_missing_in_a_row(tmp_path: Path) -> None:
+    rows = [*COLA, {"sentence": "x", "label": 1}]
+    assert load_task("cola", cola(tmp_path, validation=rows)).rows == 5
+
+
+def test_a_text_that_is_no_text_is_named_with_its_row(tmp_path: Path) -> None:
+    rows = [*COLA, {"sentence": None, "label": 1}]
+    assert "row 5" in refusal("cola", cola(tmp_path, train=rows))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "is empty"),
+        (b'{"sentence": "x", "label": 1}\n{"sent', "row 2"),
+        (b"[1]\n", "row 1"),
+        (b'{"sentence": "x", "label": 1}\n{"label": 1}\n', "row 2"),
+        (b'{"sentence": "\xff\xfe"}', "UTF-8"),
+    ],
+)
+def test_a_damaged_jsonl_file_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    source = cola(tmp_path)
+    (tmp_path / "cola/train.jsonl").write_bytes(content)
+    assert words in refusal("cola", source)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("train.jsonl.gz", b"\x1f\x8b no gzip", "gzip"),
+        ("train.jsonl.gz", b"plain", "gzip"),
+        ("train.parquet", b"PAR1 no parquet", "parquet"),
+        ("train.tsv", b"sentence\tlabel\nx\t1\ty\n", "row 1"),
+        ("train.tsv", b"sentence\tlabel\n", "no rows"),
+    ],
+)
+def test_a_damaged_file_of_another_format_is_refused(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    source = cola(tmp_path)
+    (tmp_path / "cola/train.jsonl").unlink()
+    (tmp_path / "cola" / name).write_bytes(content)
+    assert words in refusal("cola", source)
+
+
+def test_ax_brings_the_training_rows_of_mnli(glue_dir: Path) -> None:
+    ax, mnli = (load_task(name, local(glue_dir)) for name in ("ax", "mnli"))
+    assert ax.splits["train"] == mnli.splits["train"]
+    assert ax.rows == 9
+    assert mnli.rows == 12 + 15
+
+
+def test_ax_without_labels_is_refused_with_what_to_do(glue_dir: Path, tmp_path: Path) -> None:
+    rows = [{"premise": "a", "hypothesis": "b", "label": -1}] * 3
+    write_rows(tmp_path / "ax/test.jsonl", rows)
+    with pytest.raises(InputError, match="no labels") as caught:
+        load_task("ax", local(tmp_path, glue_dir))
+    assert "remove ax" in str(caught.value.hint)
+    write_rows(tmp_path / "ax/test.jsonl", [*rows, {**rows[0], "label": 1}])
+    assert "row 1" in refusal("ax", local(tmp_path, glue_dir))
+
+
+def test_ax_without_mnli_is_refused(glue_dir: Path, tmp_path: Path) -> None:
+    write_rows(tmp_path / "ax/test.jsonl", two_class_rows(3, ("premise", "hypothesis"), 3))
+    assert "mnli" in refusal("ax", local(tmp_path))
+
+
+def test_blimp_may_be_one_file_or_one_a_paradigm(glue_dir: Path, tmp_path: Path) -> None:
+    import gzip
+
+    lines = gzip.decompress((glue_dir / "blimp/blimp.jsonl.gz").read_bytes()).splitlines(True)
+    (tmp_path / "blimp").mkdir()
+    for paradigm in range(3):
+        mine = [line for line in lines if json.loads(line)["UID"] == f"paradigm_{paradigm}"]
+        (tmp_path / f"blimp/paradigm_{paradigm}.jsonl").write_bytes(b"".join(mine))
+    one, many = (load_task("blimp", local(folder)) for folder in (glue_dir, tmp_path))
+    assert one.rows == many.rows == 18
+    assert "label" not in one.splits["validation"]
+
+
+def test_the_preflight_names_the_first_task_that_fails(tmp_path: Path) -> None:
+    evaluation = Evaluation(tasks=["cola", "rte"], source=cola(tmp_path))
+    with pytest.raises(InputError, match="task rte"):
+        check_tasks(evaluation)
+    check_tasks(evaluation.model_copy(update={"tasks": ["cola", "demo-pair"]}))
+
+
+def test_the_fingerprint_follows_the_content(tmp_path: Path) -> None:
+    first = load_task("cola", cola(tmp_path)).fingerprint
+    assert load_task("cola", cola(tmp_path)).fingerprint == first
+    assert load_task("cola", cola(tmp_path, train=COLA[:3])).fingerprint != first
+
+
+def test_the_official_rows_pass(shared_data: Path) -> None:
+    source = local(shared_data / "glue", shared_data)
+    rows = {name: load_task(name, source).rows for name in ("cola", "mrpc", "stsb", "rte", "blimp")}
+    assert rows == {"cola": 1043, "mrpc": 408, "stsb": 1500, "rte": 277, "blimp": 67000}
+    from entromask.glue.paradigms import PARADIGMS
+
+    assert set(load_task("blimp", source).splits["validation"]["UID"]) == set(PARADIGMS)
+    assert "no labels" in refusal("ax", source)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from entromask.training.diagnostics import MaskDiagnostics
+
+COUNTS = np.array([0, 0, 5, 4, 3])
+ROWS = torch.tensor([[2, 3, 4, 2], [3, 3, 4, 4]])
+IDS = torch.tensor([0, 1])
+NAMES = ["p", "q", "a", "b", "c"]
+
+
+def _labels(*masked: tuple[int, int]) -> torch.Tensor:
+    labels = torch.full_like(ROWS, -100)
+    for row, position in masked:
+        labels[row, position] = ROWS[row, position]
+    return labels
+
+
+def _report(*epochs: torch.Tensor) -> dict[str, object]:
+    diagnostics = MaskDiagnostics(2, 4, COUNTS)
+    for epoch, labels in enumerate(epochs):
+        diagnostics.update(ROWS, IDS, epoch, labels, torch.ones_like(ROWS, dtype=torch.bool))
+    return diagnostics.report(NAMES)
+
+
+def test_the_same_mask_each_epoch_repeats_entirely_and_covers_no_more() -> None:
+    labels = _labels((0, 0), (1, 2))
+    report = _report(labels, labels, labels)
+    assert report["mask_repeat_rate"] == 1.0
+    assert report["position_coverage"] == 2 / 8
+
+
+def test_other_masks_repeat_in_part_and_add_to_the_coverage() -> None:
+    report = _report(_labels((0, 0), (1, 2)), _labels((0, 0), (1, 3)))
+    assert report["mask_repeat_rate"] == 0.5
+    assert report["position_coverage"] == 3 / 8
+
+
+def test_one_epoch_says_nothing_about_repeats() -> None:
+    assert _report(_labels((0, 0)))["mask_repeat_rate"] is None
+
+
+def test_only_epochs_in_a_row_count_as_repeats() -> None:
+    diagnostics = MaskDiagnostics(2, 4, COUNTS)
+    everywhere = torch.ones_like(ROWS, dtype=torch.bool)
+    for epoch in (0, 2):
+        diagnostics.update(ROWS, IDS, epoch, _labels((0, 0)), everywhere)
+    assert diagnostics.report(NAMES)["mask_repeat_rate"] is None
+
+
+def test_shares_of_types() -> None:
+    report = _report(_labels((0, 0), (0, 3), (0, 1)))
+    assert report["distinct_type_share"] == pytest.approx(2 / 3)
+    assert report["frequent_type_share"] == 1.0
+    assert report["top_masked_types"] == {"a": 2 / 3, "b": 1 / 3}
+
+
+def test_the_state_continues_where_it_was() -> None:
+    first, second = _labels((0, 0), (1, 2)), _labels((0, 0), (1, 3))
+    everywhere = torch.ones_like(ROWS, dtype=torch.bool)
+    straight, before = MaskDiagnostics(2, 4, COUNTS), MaskDiagnostics(2, 4, COUNTS)
+    for diagnostics in (straight, before):
+        diagnostics.update(ROWS, IDS, 0, first, everywhere)
+    resumed = MaskDiagnostics(2, 4, COUNTS)
+    resumed.load_state(before.state())
+    for diagnostics in (straight, resumed):
+        diagnostics.update(ROWS, IDS, 1, second, everywhere)
+    assert resumed.report(NAMES) == straight.report(NAMES)

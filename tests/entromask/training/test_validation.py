@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from entromask.modeling.architectures import build_model
+from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.spec import RunSpec
+from entromask.training.validation import CommonValidation, frequent_types
+from tests.entromask.words import word_rows, word_tokenizer
+
+TYPES = 300
+
+
+@pytest.fixture
+def model() -> SparseMaskedLM:
+    spec = RunSpec.parse({"model": {"size": "tiny", "dropout": 0.1}}).resolved()
+    return SparseMaskedLM(build_model(spec.model, word_tokenizer(TYPES), 32, 0))
+
+
+@pytest.fixture
+def validation() -> CommonValidation:
+    train = word_rows(200, 32, TYPES, seed=1).numpy().astype(np.uint16)
+    held_out = word_rows(60, 32, TYPES, seed=2).numpy().astype(np.uint16)
+    counts = np.bincount(train.reshape(-1), minlength=TYPES)
+    counts[:5] = 0
+    return CommonValidation(train, held_out, counts, word_tokenizer(TYPES))
+
+
+def _bias_only(model: SparseMaskedLM, bias: torch.Tensor) -> None:
+    """Makes the model predict softmax(bias) everywhere."""
+    with torch.no_grad():
+        model.projection()[0].zero_()
+        offset = model.projection()[1]
+        assert offset is not None
+        offset.copy_(bias)
+
+
+def test_a_uniform_model_has_the_loss_of_its_vocabulary_and_refits_to_the_unigram_loss(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    _bias_only(model, torch.zeros(TYPES))
+    report = validation.report(model)
+    assert report["loss"] == pytest.approx(np.log(TYPES), abs=1e-4)
+    assert report["loss_bias_refit"] == pytest.approx(report["unigram_loss"], abs=0.02)
+    assert report["unigram_loss"] < report["loss"] - 0.5
+
+
+def test_a_model_with_the_right_prior_gains_nothing_from_the_refit(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    _bias_only(model, validation._unigram)
+    report = validation.report(model)
+    assert report["loss"] == pytest.approx(report["unigram_loss"], abs=1e-4)
+    assert report["loss_bias_refit"] == pytest.approx(report["loss"], abs=0.01)
+
+
+def test_frequent_and_rest_add_up_to_the_loss(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    report = validation.report(model)
+    low, high = sorted((report["loss_frequent"], report["loss_rest"]))
+    assert low < report["loss"] < high
+
+
+def test_the_masks_depend_on_nothing_and_the_model_stays_in_its_mode(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    model.train()
+    torch.manual_seed(1)
+    first = validation.loss(model)
+    torch.manual_seed(2)
+    assert validation.loss(model) == first
+    assert model.training
+
+
+def test_frequent_types_are_the_hundred_most_counted() -> None:
+    counts = np.arange(250)
+    assert np.flatnonzero(frequent_types(counts)).tolist() == list(range(150, 250))
+    assert frequent_types(np.array([0, 3, 0])).tolist() == [False, True, False]
