@@ -26,7 +26,7 @@ demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minute
 	$(BIN)/entromask demo
 
 test: $(STAMP)  ## every test that needs no GPU
-	$(TEST_ENV) $(BIN)/pytest -m "not gpu"
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu"
 
 lint: $(STAMP)  ## ruff and mypy, as the CI runs them
 	$(BIN)/ruff check $(CODE)

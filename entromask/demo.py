@@ -11,10 +11,11 @@ from entromask.terminal import Reporter
 
 # Large enough that every run leaves the unigram plateau, small enough for minutes on two cores.
 SIZES: dict[str, Any] = {
-    "vocab_size": 4096,
+    "max_tokens": 400_000,
+    "vocab_size": 2048,
     "sequence_length": 64,
-    "batch_size": 32,
-    "steps": 800,
+    "batch_size": 16,
+    "steps": 1200,
     "learning_rate": 2e-3,
     "evaluate_every": 100,
     "fine_tuning_seeds": [0, 1],
@@ -34,7 +35,7 @@ def _spec(preset: str, folder: Path) -> RunSpec:
         {
             "name": preset,
             "tags": ["demo"],
-            "corpus": {"source": "builtin"},
+            "corpus": {"source": "builtin", "max_tokens": SIZES["max_tokens"]},
             "tokenizer": {"source": "train", "vocab_size": SIZES["vocab_size"]},
             "model": {"architecture": "modernbert", "size": "tiny"},
             "teacher": {"run": str(folder / "random")} if preset.startswith("teacher") else None,

@@ -166,13 +166,15 @@ class _Work:
 
     def _score_pairs(self, data: TaskData) -> Result:
         from entromask.glue.blimp import score_blimp, subsample
+        from entromask.glue.fine_tuning import quiet_transformers
         from entromask.modeling.references import load_masked_lm
         from entromask.spec import ModelReference
         from entromask.text.tokenizer import load_tokenizer
 
         (split,) = data.task.evaluation
         pairs = subsample(data.splits[split], self.evaluation.blimp_pairs)
-        model = load_masked_lm(ModelReference(path=str(self.model_dir))).to(self.device)
+        with quiet_transformers():
+            model = load_masked_lm(ModelReference(path=str(self.model_dir))).to(self.device)
         scored = score_blimp(model, load_tokenizer(str(self.model_dir)), pairs, self._within)
         accuracy = scored.pop("accuracy")
         used = len(pairs["UID"])

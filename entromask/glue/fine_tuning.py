@@ -82,7 +82,7 @@ def open_model_folder(model_dir: Path) -> tuple[PretrainedConfig, PreTrainedToke
     hint = "give a Hugging Face model folder: config.json, model.safetensors, tokenizer.json"
     if not (model_dir / "config.json").is_file():
         raise InputError(f"no model in {model_dir}: it holds no config.json", hint)
-    with _quiet():
+    with quiet_transformers():
         try:
             config = AutoConfig.from_pretrained(model_dir)
         except Exception as error:  # transformers raises many types for a folder it cannot use
@@ -168,7 +168,7 @@ def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
 
     The head is drawn from torch's random state.
     """
-    with _quiet():
+    with quiet_transformers():
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             model_dir,
             num_labels=max(1, labels),
@@ -225,7 +225,7 @@ def _rounded(values: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Without transformers' report of the new head's weights and its progress bars."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()

@@ -66,7 +66,8 @@ def test_scores_are_those_of_masking_each_token_by_hand(
     assert pieces[0] > words[0] + 1, "the test needs words of several pieces"
     expected = [by_hand(model, tokenizer, sentence) for sentence in SENTENCES]
     np.testing.assert_allclose(scores, expected, rtol=1e-4)
-    assert scores[2] == scores[3] and len(set(scores)) == 4
+    assert scores[2] == scores[3]
+    assert len(set(scores)) == 4
     assert not cut.any()
 
 
@@ -86,7 +87,8 @@ def test_an_empty_sentence_scores_nothing(
     model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     scores, _ = pseudo_log_likelihood(model, tokenizer, ["", "Return."])
-    assert scores[0] == 0 and scores[1] < 0
+    assert scores[0] == 0
+    assert scores[1] < 0
 
 
 def test_a_sentence_longer_than_the_model_is_cut_and_counted(

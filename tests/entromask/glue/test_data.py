@@ -103,14 +103,17 @@ def test_a_missing_task_split_or_column_is_named(tmp_path: Path) -> None:
     assert "'validation'" in refusal("cola", source)
     cola(tmp_path, validation=[{"text": "x", "label": 0}])
     message = refusal("cola", source)
-    assert "'sentence'" in message and "text, label" in message
+    assert "'sentence'" in message
+    assert "text, label" in message
 
 
 @pytest.mark.parametrize("label", [2, -1, 0.5, "x", None, True, float("nan")])
 def test_a_label_outside_the_set_is_named_with_its_row(tmp_path: Path, label: Any) -> None:
     rows = [*COLA, {"sentence": "x", "label": label}]
     message = refusal("cola", cola(tmp_path, train=rows))
-    assert "row 5" in message and repr(label) in message and "0, 1" in message
+    assert "row 5" in message
+    assert repr(label) in message
+    assert "0, 1" in message
 
 
 @pytest.mark.parametrize(("label", "allowed"), [(0, True), (5.0, True), (5.1, False), (-1, False)])

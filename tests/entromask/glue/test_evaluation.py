@@ -53,7 +53,8 @@ def test_the_table_has_what_results_json_promises(
     first, second = accuracy["per_seed"].values()
     assert accuracy["mean"] == rte["score"] == pytest.approx((first + second) / 2)
     assert accuracy["sd"] == pytest.approx(abs(first - second) / 2**0.5)
-    assert rte["rows"] == 17 and rte["majority_floor"] == 9 / 17
+    assert rte["rows"] == 17
+    assert rte["majority_floor"] == 9 / 17
     stsb = tasks["stsb"]
     means = [metric["mean"] for metric in stsb["metrics"].values()]
     assert stsb["score"] == pytest.approx(sum(means) / 2)
@@ -65,7 +66,8 @@ def test_blimp_is_scored_once_with_its_paradigms_and_pairs(
 ) -> None:
     some = evaluation.model_copy(update={"tasks": ["blimp"], "blimp_pairs": 4})
     blimp = run(model_dir, some, tmp_path)[0]["blimp"]
-    assert blimp["pairs"] == {"used": 12, "of": 18} and blimp["rows"] == 12
+    assert blimp["pairs"] == {"used": 12, "of": 18}
+    assert blimp["rows"] == 12
     assert set(blimp["paradigms"]) == {"paradigm_0", "paradigm_1", "paradigm_2"}
     assert set(blimp["phenomena"]) == {"argument_structure", "binding"}
     assert blimp["metrics"]["accuracy"] == {"mean": blimp["score"], "sd": 0.0, "per_seed": {}}
@@ -95,14 +97,11 @@ def test_a_resumed_evaluation_does_only_what_is_missing(
 def test_each_result_is_on_disk_before_the_next_begins(
     model_dir: Path, evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    class Stop(Exception):
-        pass
-
     def stop(task: str, seed: int | None, _: Any) -> None:
         if (task, seed) == ("rte", 3):
-            raise Stop
+            raise KeyboardInterrupt
 
-    with pytest.raises(Stop):
+    with pytest.raises(KeyboardInterrupt):
         evaluate(model_dir, evaluation, tmp_path, on_result=stop)
     assert {file.name for file in tmp_path.iterdir()} == {"rte-seed0.json", "rte-seed3.json"}
     assert run(model_dir, evaluation, tmp_path)[1][0] == ("blimp", None)
@@ -128,7 +127,8 @@ def test_a_damaged_file_is_said_and_computed_again(
         on_message=said.append,
     )
     assert seen == [("rte", 0)]
-    assert len(said) == 1 and "rte-seed0.json is damaged" in said[0]
+    assert len(said) == 1
+    assert "rte-seed0.json is damaged" in said[0]
     assert file.read_text() == whole
 
 
@@ -153,7 +153,8 @@ def test_ax_is_scored_by_the_model_of_mnli(
 ) -> None:
     together = evaluation.model_copy(update={"tasks": ["ax", "mnli"], "seeds": [0]})
     tasks, seen = run(model_dir, together, tmp_path / "together")
-    assert sorted(seen) == [("ax", 0), ("mnli", 0)] and list(tasks) == ["ax", "mnli"]
+    assert sorted(seen) == [("ax", 0), ("mnli", 0)]
+    assert list(tasks) == ["ax", "mnli"]
     assert set(tasks["ax"]["metrics"]) == {"matthews_correlation"}
     alone = together.model_copy(update={"tasks": ["ax"]})
     assert run(model_dir, alone, tmp_path / "alone")[0]["ax"] == tasks["ax"]
@@ -231,7 +232,8 @@ def test_a_mean_is_given_only_over_all_of_its_tasks() -> None:
     eight = [scores[name]["score"] for name in GLUE8]
     assert whole["glue8"] == pytest.approx(sum(eight) / 8)
     del scores["wnli"]
-    assert averages(scores)["glue9"] is None and averages(scores)["glue8"] is not None
+    assert averages(scores)["glue9"] is None
+    assert averages(scores)["glue8"] is not None
     del scores["rte"]
     assert averages(scores)["glue8"] is None
     assert averages(scores)["available"]["tasks"] == [n for n in GLUE9 if n not in ("wnli", "rte")]
@@ -256,5 +258,6 @@ def test_a_task_ranks_only_above_both_floors() -> None:
 
     assert not ranks(entry(0.5), entry(0.55), entry(0.6))
     assert ranks(entry(0.5), entry(0.61))
-    assert ranks(entry(0.55, None)) and not ranks(entry(0.5, None))
+    assert ranks(entry(0.55, None))
+    assert not ranks(entry(0.5, None))
     assert not ranks()
