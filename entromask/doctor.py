@@ -33,8 +33,6 @@ _EVALUATION = (
     ("evaluate", "GLUE metrics"),
     ("scikit-learn", "GLUE metrics"),
 )
-# glibc's allocator can halve the speed on virtual machines with slow page faults.
-_ALLOCATOR = "MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_TOP_PAD_=268435456"
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def _gpu(here: Settings) -> Iterator[Check]:
         advice = (
             "check nvidia-smi and CUDA_VISIBLE_DEVICES"
             if built
-            else "on a GPU box install torch from https://download.pytorch.org/whl/"
+            else "on a GPU box install a torch build with CUDA, as pytorch.org describes"
         )
         yield Check("GPU", "note", f"none: {why}", advice)
         return
@@ -134,14 +132,6 @@ def _cores(here: Settings) -> Iterator[Check]:
         f"{cores} cores, OMP_NUM_THREADS {threads or 'not set'}",
         advice,
     )
-    tuned = "MALLOC_MMAP_MAX_" in os.environ or "LD_PRELOAD" in os.environ
-    if sys.platform == "linux" and not tuned:
-        yield Check(
-            "allocator",
-            "note",
-            "glibc's defaults",
-            f"on virtual machines this can double the speed of a CPU run: {_ALLOCATOR}",
-        )
 
 
 def _home(here: Settings) -> Iterator[Check]:
