@@ -70,6 +70,8 @@ def _modernbert(size: Size, positions: int, dropout: float, **ids: Any) -> Pretr
         embedding_dropout=dropout,
         mlp_dropout=dropout,
         attention_dropout=dropout,
+        # Masked prediction on packed rows never trains the state of [CLS].
+        classifier_pooling="mean",
         **ids,
     )
 
