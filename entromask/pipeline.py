@@ -332,6 +332,7 @@ def _evaluate(
         device=accelerator.device.type,
         on_progress=on_progress,
         on_result=on_result,
+        on_message=lambda message: folder.emit("warning", message=message),
     )
     if spec.evaluation.floor:
         tasks = add_floors(

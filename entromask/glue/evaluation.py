@@ -24,7 +24,7 @@ from entromask.glue.tasks import GLUE8, GLUE9, TASKS
 from entromask.presets import PROTOCOLS
 from entromask.spec import Evaluation
 
-__all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor", "ranks"]
+__all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor"]
 
 OnProgress = Callable[[int, int], None]
 OnResult = Callable[[str, int | None, Result], None]
@@ -285,12 +285,3 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         for key, names in (("glue8", GLUE8), ("glue9", GLUE9))
     }
     return {**complete, "available": mean(GLUE9), "demo": mean(demo)}
-
-
-def ranks(*results: Mapping[str, Any]) -> bool:
-    """Whether a task can rank runs: some run's entry stands above both of its floors."""
-    floors = ("majority_floor", "untrained_floor")
-    return any(
-        all(result["score"] > result[floor] for floor in floors if result.get(floor) is not None)
-        for result in results
-    )

@@ -10,7 +10,7 @@ import pytest
 from entromask import presets
 from entromask.errors import InputError
 from entromask.glue.data import load_task
-from entromask.glue.evaluation import averages, evaluate, majority_floor, ranks
+from entromask.glue.evaluation import averages, evaluate, majority_floor
 from entromask.glue.tasks import GLUE8, GLUE9
 from entromask.spec import Evaluation, TaskSource
 
@@ -250,14 +250,3 @@ def test_blimp_ax_and_demo_tasks_are_never_counted_as_glue() -> None:
         "available": {"tasks": [], "value": None},
         "demo": {"tasks": [], "value": None},
     }
-
-
-def test_a_task_ranks_only_above_both_floors() -> None:
-    def entry(score: float, untrained: float | None = 0.6) -> dict[str, Any]:
-        return {"score": score, "majority_floor": 0.5, "untrained_floor": untrained}
-
-    assert not ranks(entry(0.5), entry(0.55), entry(0.6))
-    assert ranks(entry(0.5), entry(0.61))
-    assert ranks(entry(0.55, None))
-    assert not ranks(entry(0.5, None))
-    assert not ranks()
