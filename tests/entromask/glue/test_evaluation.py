@@ -214,7 +214,7 @@ def test_seeds_at_the_majority_floor_are_counted_as_collapsed(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    one = evaluation.model_copy(update={"tasks": ["rte"], "seeds": [0, 1]})
+    one = evaluation.model_copy(update={"tasks": ["rte"], "seeds": [0, 1, 2, 3, 4, 5]})
     still = presets.Protocol(1e-9, 1, 16, 0.1, 0.01, 32, 1)
     monkeypatch.setitem(presets.PROTOCOLS, "fixed", still)
     entry = run(make_folder(), one, tmp_path / "still")[0]["rte"]
