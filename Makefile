@@ -11,7 +11,7 @@ UV := $(BIN)/uv
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 # Two threads that fight for a core are many times slower than one.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-CODE := entromask tests benchmarks docs
+CODE := entromask backend worker tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -48,7 +48,7 @@ lock: $(STAMP)  ## requirements.lock, resolved anew
 	$(UV) pip compile -q --universal --python-version 3.11 --no-annotate --no-header \
 		--constraint .venv/constraints.txt $(FIND_LINKS) --no-emit-find-links \
 		--extra dev pyproject.toml -o .venv/resolved.txt
-	grep -Ev '^(nvidia-|triton|cuda-|torch==)' .venv/resolved.txt > .venv/filtered.txt
+	grep -Ev '^(nvidia-[cn]|triton|cuda-|torch==)' .venv/resolved.txt > .venv/filtered.txt
 	cat .venv/filtered.txt .venv/constraints.txt > requirements.lock
 
 clean:  ## away with the environment and the tools' caches; runs stay
