@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from entromask.errors import InputError
-from entromask.spec import RunSpec, read_yaml
+from entromask.spec import RunSpec
+from entromask.yaml_file import read_yaml
 
 Event = dict[str, Any]
 OnEvent = Callable[[Event], None]

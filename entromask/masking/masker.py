@@ -14,7 +14,8 @@ from entromask.errors import InputError
 from entromask.masking.corruption import corrupt
 from entromask.masking.noise import uniform
 from entromask.masking.selection import select
-from entromask.spec import Masking, RateSchedule, describe
+from entromask.spec import Masking, RateSchedule
+from entromask.spec_errors import describe
 
 IGNORED = -100  # transformers' label of a position that is not predicted
 

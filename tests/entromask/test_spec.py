@@ -10,7 +10,7 @@ import yaml
 
 from entromask.errors import InputError
 from entromask.settings import settings
-from entromask.spec import RunSpec, run_folder
+from entromask.spec import RunSpec, SpecError, run_folder
 
 
 def refused(data: dict[str, Any]) -> InputError:
@@ -81,9 +81,57 @@ def test_what_is_wrong_is_said_with_its_place_and_value(
 
 
 def test_all_problems_are_said_at_once() -> None:
-    message = refused({"seed": -1, "masking": {"rate": 2}}).message
-    assert "seed" in message
-    assert "masking.rate" in message
+    error = refused({"seed": -1, "masking": {"rate": 2}})
+    assert "seed" in error.message
+    assert "masking.rate" in error.message
+    assert isinstance(error, SpecError)
+    assert [p.location for p in error.problems] == [("seed",), ("masking", "rate")]
+
+
+@pytest.mark.parametrize(
+    ("data", "location", "words"),
+    [
+        ({"maskin": {}}, ("maskin",), "did you mean 'masking'?"),
+        ({"masking": {"rat": 0.2}}, ("masking", "rat"), "unknown key 'rat'"),
+        ({"masking": {"rate": 2}}, ("masking", "rate"), "less than 1, not 2"),
+        (
+            {"masking": {"rate": {"schedule": "up", "start": 0.3, "end": 0.1}}},
+            ("masking", "rate", "schedule"),
+            "not 'up'",
+        ),
+        ({"masking": {"warmup": 1.5}}, ("masking", "warmup"), "not 1.5"),
+        ({"pretraining": {"warmup": 1.5}}, ("pretraining", "warmup"), "not 1.5"),
+        ({"corpus": {"source": "local"}}, ("corpus", "path"), "is required"),
+        ({"corpus": {"source": "local", "path": ""}}, ("corpus", "path"), "at least 1 char"),
+        ({"corpus": {"source": "web"}}, ("corpus",), "source 'web' is unknown"),
+        ({"tokenizer": {"source": "local"}}, ("tokenizer", "path"), "is required"),
+        ({"tokenizer": {"source": "local", "pat": 1}}, ("tokenizer", "pat"), "unknown key"),
+        ({"model": {"init": {"paht": "m"}}}, ("model", "init", "paht"), "did you mean 'path'?"),
+        ({"model": {"init": "new"}}, ("model", "init"), "not 'new'"),
+        ({"evaluation": {"source": {"local": 3}}}, ("evaluation", "source", "local"), "not 3"),
+        ({"evaluation": {"source": {"local": [3]}}}, ("evaluation", "source", "local", 0), "not 3"),
+        ({"evaluation": {"seeds": [0, -1]}}, ("evaluation", "seeds", 1), "not -1"),
+        ([1], (), "holds list"),
+        # From here on: what `resolved` refuses.
+        (
+            {"masking": {"score": "frequency", "source": "self"}},
+            ("masking", "source"),
+            "does not fit masking.score 'frequency'",
+        ),
+        ({"masking": {"unit": "span"}}, ("masking", "unit"), "not available yet"),
+        ({"masking": {"preset": "teacher-entropy-high"}}, ("teacher",), "needs a teacher"),
+        ({"model": {"init": {"path": "m"}, "size": "tiny"}}, ("model", "size"), "'tiny' cannot"),
+        ({"model": {"init": {"run": "none"}}}, ("model", "init", "run"), "no run 'none'"),
+        ({"teacher": {"run": "none"}}, ("teacher", "run"), "no run 'none'"),
+    ],
+)
+def test_a_problem_names_the_key_that_the_user_wrote(
+    data: Any, location: tuple[str | int, ...], words: str
+) -> None:
+    with pytest.raises(SpecError) as caught:
+        RunSpec.parse(data).resolved()
+    sentences = [p.sentence for p in caught.value.problems if p.location == location]
+    assert any(words in sentence for sentence in sentences), caught.value.problems
 
 
 @pytest.mark.parametrize(
