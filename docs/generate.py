@@ -41,71 +41,7 @@ PARTS: tuple[tuple[str, type[spec.Part]], ...] = (
     ("evaluation.source", spec.TaskSource),
 )
 
-# What a key means where spec.py does not say it beside the key.
-MEANINGS: dict[str, str] = {
-    "RunSpec.name": "shown in tables; no part of the method",
-    "RunSpec.tags": "free words, to find runs by",
-    "RunSpec.corpus": "the text",
-    "RunSpec.model": "the encoder to pretrain",
-    "RunSpec.teacher": "a pretrained masked LM with the same tokenizer, for teacher-* masking",
-    "RunSpec.masking": "which tokens are predicted",
-    "RunSpec.distillation": "not available yet",
-    "RunSpec.pretraining": "budget, batches, optimizer",
-    "RunSpec.evaluation": "tasks and fine-tuning",
-    "BuiltinCorpus.source": "`builtin`",
-    "LocalCorpus.source": "`local`",
-    "LocalCorpus.max_tokens": "use at most this many training tokens",
-    "HubCorpus.source": "`hub`",
-    "HubCorpus.name": "a data set's name, for example `Salesforce/wikitext`",
-    "HubCorpus.config": "its configuration, for example `wikitext-103-raw-v1`",
-    "HubCorpus.split": "the split to train on",
-    "HubCorpus.column": "its text column",
-    "HubCorpus.max_tokens": "use at most this many training tokens",
-    "UploadCorpus.source": "`upload`; not available yet",
-    "UploadCorpus.id": "an uploaded corpus",
-    "UploadCorpus.max_tokens": "use at most this many training tokens",
-    "TrainedTokenizer.source": "`train`",
-    "TrainedTokenizer.vocab_size": "types, special tokens included",
-    "LocalTokenizer.source": "`local`",
-    "LocalTokenizer.path": "a folder with tokenizer.json, or with vocab.txt and its configuration",
-    "HubTokenizer.source": "`hub`",
-    "HubTokenizer.name": "a model's or a tokenizer's name",
-    "HubTokenizer.revision": "a branch, tag or commit",
-    "Model.init": "`scratch`, or a model reference to continue from: `{path}`, `{run}` or `{hub}`",
-    "RateSchedule.schedule": "not available yet",
-    "RateSchedule.start": "rate of the first step",
-    "RateSchedule.end": "rate of the last step",
-    "Masking.preset": "a named composition; every other part overrides it",
-    "Masking.score": "what a position is scored by",
-    "Masking.source": "who gives the scores",
-    "Masking.view": "entropy with the token seen, or hidden",
-    "Masking.refresh": "a forward pass each step, or stored scores",
-    "Masking.select": "which scores are taken",
-    "Masking.unit": "what is masked as a whole",
-    "Masking.corruption": "what the model sees in a selected place",
-    "Distillation.weight": "share of the distillation loss",
-    "Distillation.temperature": "of teacher and student",
-    "Distillation.positions": "where the distributions are compared",
-    "Distillation.top_k": "teacher logits kept, the tail in one bucket",
-    "Budget.steps": "optimizer steps",
-    "Budget.epochs": "passes over the training rows",
-    "Budget.tokens": "input tokens seen",
-    "Budget.minutes": "wall clock; not reproducible",
-    "Pretraining.budget": "how long",
-    "Pretraining.sequence_length": "tokens of a row, special tokens included",
-    "Pretraining.learning_rate": "peak, AdamW",
-    "Pretraining.weight_decay": "AdamW",
-    "Pretraining.precision": "`auto`: what the hardware is fast at",
-    "Evaluation.tasks": "task names; none: no evaluation",
-    "Evaluation.protocol": "a row of the table of protocols",
-}
-
 HEADER = "<!-- Written by docs/generate.py (make docs); edit the code instead. -->\n\n"
-
-
-def meaning(part: type[spec.Part], key: str) -> str:
-    """What a key means: its description in spec.py, or the table above."""
-    return part.model_fields[key].description or MEANINGS[f"{part.__name__}.{key}"]
 
 
 def schema() -> str:
@@ -133,7 +69,8 @@ def runspec() -> str:
             )
             allowed = _allowed(_properties(part)[key])
             name = f"{where}.{key}" if where else key
-            lines.append(f"| `{name}` | {default} | {allowed} | {_cell(meaning(part, key))} |")
+            meaning = _cell(field.description or "")
+            lines.append(f"| `{name}` | {default} | {allowed} | {meaning} |")
         lines.append("")
     return HEADER + "\n".join(lines)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from entromask.parts.masking import RateSchedule
 from entromask.spec_errors import HINT, SpecError
-from entromask.spec_parts import RateSchedule
 
 if TYPE_CHECKING:
     from entromask.spec import RunSpec

@@ -12,29 +12,23 @@ from pydantic import Field, ValidationError
 
 from entromask.compatibility import check_together
 from entromask.errors import InputError
-from entromask.spec_errors import HINT, Location, SpecError, describe, problems
-from entromask.spec_parts import (
-    Budget,
+from entromask.parts.base import Part
+from entromask.parts.data import (
     BuiltinCorpus,
     Corpus,
-    Corruption,
-    Distillation,
-    Evaluation,
     HubCorpus,
     HubTokenizer,
     LocalCorpus,
     LocalTokenizer,
-    Masking,
-    Model,
-    ModelReference,
-    Part,
-    Pretraining,
-    RateSchedule,
-    TaskSource,
     Tokenizer,
     TrainedTokenizer,
     UploadCorpus,
 )
+from entromask.parts.evaluation import Evaluation, TaskSource
+from entromask.parts.masking import Corruption, Masking, RateSchedule
+from entromask.parts.model import Model, ModelReference
+from entromask.parts.training import Budget, Distillation, Pretraining
+from entromask.spec_errors import HINT, Location, SpecError, describe, problems
 from entromask.yaml_file import apply_override, read_yaml
 
 # What the rest of the package takes from here: a spec with its parts.
@@ -68,19 +62,23 @@ __all__ = [
 class RunSpec(Part):
     """The one description of a run: corpus, model, masking, pretraining, evaluation."""
 
-    name: str = Field("run", min_length=1, max_length=200)
+    name: str = Field(
+        "run", min_length=1, max_length=200, description="shown in tables; no part of the method"
+    )
     seed: int = Field(0, ge=0, le=2**32 - 1, description="initialisation, data order, masks")
-    tags: list[str] = Field(default_factory=list)
-    corpus: Corpus = BuiltinCorpus()
+    tags: list[str] = Field(default_factory=list, description="free words, to find runs by")
+    corpus: Corpus = Field(BuiltinCorpus(), description="the text")
     tokenizer: Tokenizer | None = Field(
         None, description="default: that of model.init or of the teacher, else trained, 8,192 types"
     )
-    model: Model = Model()
-    teacher: ModelReference | None = None
-    masking: Masking = Masking()
-    distillation: Distillation | None = None
-    pretraining: Pretraining = Pretraining()
-    evaluation: Evaluation = Evaluation()
+    model: Model = Field(Model(), description="the encoder to pretrain")
+    teacher: ModelReference | None = Field(
+        None, description="a pretrained masked LM with the same tokenizer, for teacher-* masking"
+    )
+    masking: Masking = Field(Masking(), description="which tokens are predicted")
+    distillation: Distillation | None = Field(None, description="not available yet")
+    pretraining: Pretraining = Field(Pretraining(), description="budget, batches, optimizer")
+    evaluation: Evaluation = Field(Evaluation(), description="tasks and fine-tuning")
 
     @classmethod
     def parse(cls, data: Any, origin: str = "spec") -> RunSpec:

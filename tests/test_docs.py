@@ -54,6 +54,17 @@ def test_every_key_of_a_spec_is_documented() -> None:
     assert not missing
 
 
+def test_every_key_of_the_schema_says_what_it_means() -> None:
+    parts = RunSpec.model_json_schema()
+    silent = [
+        f"{name}.{key}"
+        for name, part in [("RunSpec", parts), *parts["$defs"].items()]
+        for key, field in part["properties"].items()
+        if not field.get("description")
+    ]
+    assert not silent
+
+
 def _keys(data: dict[str, Any], prefix: str = "") -> list[str]:
     found = []
     for key, value in data.items():
