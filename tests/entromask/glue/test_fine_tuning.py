@@ -186,7 +186,6 @@ def test_an_incomplete_model_folder_is_refused(
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_on_a_gpu_the_task_is_learned_alike(model_dir: Path, source: TaskSource) -> None:
     data = load_task("rte", source)
     assert fine_tune(model_dir, data, replace(FAST, epochs=8), 0, "cuda")["score"] == 1.0

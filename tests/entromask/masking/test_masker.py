@@ -6,7 +6,6 @@ from entromask.errors import InputError
 from entromask.masking import Masker
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking
-from tests.entromask.masking.cuda import gpu
 from tests.entromask.masking.tokenizers import CLS, MASK, PAD, SEP, UNK, word_tokenizer
 
 TOKENIZER = word_tokenizer(200)
@@ -233,7 +232,7 @@ def test_tensors_that_do_not_fit_are_named(
         Masker("random", TOKENIZER)(rows, row_ids, 0, scores)
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("preset", ["random", "teacher-masked-entropy-sample", "self-entropy-ends"])
 def test_masks_are_the_same_on_cuda(preset: str) -> None:
     rows, ids = some_rows(64), torch.arange(64)

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from entromask.masking.noise import uniform
-from tests.entromask.masking.cuda import gpu
 
 
 def correlation(first: torch.Tensor, second: torch.Tensor) -> float:
@@ -104,7 +103,7 @@ def test_noise_keeps_its_values() -> None:
     assert uniform(11, "a", 6, torch.tensor([123]), 5)[0].tolist() == expected
 
 
-@gpu
+@pytest.mark.gpu
 def test_noise_is_the_same_on_cuda() -> None:
     rows = torch.arange(1000)
     on_cuda = uniform(0, "a", 1, rows.cuda(), 128)

@@ -21,7 +21,6 @@ from entromask.masking.scoring import (
 )
 from entromask.masking.store import ScoreStore
 from entromask.modeling.masked_lm import SparseMaskedLM
-from tests.entromask.masking.cuda import gpu
 from tests.entromask.masking.tokenizers import CLS, MASK, SEP, word_tokenizer
 
 VOCABULARY, LENGTH = 205, 40
@@ -278,7 +277,7 @@ def test_a_teacher_is_asked_once_for_a_corpus_and_a_view(model: SparseMaskedLM, 
         scores("hidden")
 
 
-@gpu
+@pytest.mark.gpu
 def test_scores_on_cuda_are_those_of_the_cpu(model: SparseMaskedLM) -> None:
     rows, row_ids = some_rows(), torch.arange(6)
     visible = visible_entropy(model, rows)

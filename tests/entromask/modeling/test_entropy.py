@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from entromask.modeling.entropy import token_entropy, token_log_probability
-from tests.entromask.masking.cuda import gpu
 
 
 def head(
@@ -212,7 +211,7 @@ def test_it_takes_at_most_100_mib_beyond_its_arguments() -> None:
     assert logits > 400  # the measurement sees what it should: 477 MiB
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
 def test_tiles_on_cuda_are_exact(dtype: torch.dtype) -> None:
     parts = [part.to("cuda", dtype) for part in head(4096, 256, 30522, 3.0)]
@@ -228,7 +227,7 @@ def test_tiles_on_cuda_are_exact(dtype: torch.dtype) -> None:
     assert (token_log_probability(*parts, targets) - logs).abs().max() < 1e-4
 
 
-@gpu
+@pytest.mark.gpu
 def test_bfloat16_on_cuda_is_exact_to_the_rounding_of_bfloat16() -> None:
     # On Hopper with liger-kernel[cutedsl] this is its fused kernel, elsewhere our tiles.
     parts = [part.to("cuda", torch.bfloat16) for part in head(4096, 256, 30522, 3.0)]

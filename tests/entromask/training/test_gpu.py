@@ -8,11 +8,10 @@ import pytest
 import torch
 
 import entromask
-from tests.entromask.masking.cuda import gpu
 from tests.entromask.runs import small_spec, write_corpus
 
 
-@gpu
+@pytest.mark.gpu
 @pytest.mark.parametrize("preset", ["random", "self-entropy-sample"])
 def test_bert_base_pretrains_in_bf16_without_a_table_of_logits(preset: str, tmp_path: Path) -> None:
     spec = small_spec(
@@ -35,7 +34,7 @@ def test_bert_base_pretrains_in_bf16_without_a_table_of_logits(preset: str, tmp_
     assert torch.cuda.max_memory_allocated() < 12 * 2**30
 
 
-@gpu
+@pytest.mark.gpu
 def test_the_loss_on_a_gpu_is_that_of_the_cpu() -> None:
     from entromask.modeling.linear_cross_entropy import linear_cross_entropy
 
