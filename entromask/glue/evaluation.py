@@ -20,6 +20,7 @@ from entromask.glue.cells import (
 )
 from entromask.glue.data import TaskData, check_tasks, load_task
 from entromask.glue.metrics import score_predictions, task_score
+from entromask.glue.plan import groups
 from entromask.glue.tasks import GLUE8, GLUE9, TASKS
 from entromask.presets import PROTOCOLS
 from entromask.spec import Evaluation
@@ -79,14 +80,6 @@ def evaluate(
     for names in groups(evaluation):
         tables |= work.group([load_task(name, evaluation.source) for name in names])
     return {name: tables[name] for name in evaluation.tasks}
-
-
-def groups(evaluation: Evaluation) -> list[list[str]]:
-    """The tasks, those together that share one fine-tuning (AX is scored by MNLI's model)."""
-    together: dict[str, list[str]] = {}
-    for name in evaluation.tasks:
-        together.setdefault(TASKS[name].trained_on or name, []).append(name)
-    return list(together.values())
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""What is done with the tables: every query of the API and the workers, by subject."""

@@ -1,0 +1,181 @@
+"""Runs: made, found, changed, deleted."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, and_, delete, func, or_, select, tuple_
+from sqlalchemy.orm import Session
+
+from backend.db.tables import Job, Run, Tag
+from backend.store.ids import new_id
+from backend.store.states import DEFAULT_PRIORITY, KINDS
+from entromask.glue.plan import plan
+from entromask.spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which runs a list shows; what is None is not asked about."""
+
+    status: str | None = None
+    tag: str | None = None
+    experiment: str | None = None
+    strategy: str | None = None
+    group: str | None = None
+    q: str | None = None
+
+
+def create_run(
+    session: Session,
+    spec: RunSpec,
+    *,
+    run_id: str | None = None,
+    tags: list[str] | None = None,
+    notes: str = "",
+    priority: int = DEFAULT_PRIORITY,
+    waits_for: str | None = None,
+) -> Run:
+    """Adds a run and all of its jobs; `settle` then queues the first of them.
+
+    Args:
+        spec: a resolved spec.
+        waits_for: the id of a run that has to succeed first: its model is the teacher.
+    """
+    now = time.time()
+    labels = list(dict.fromkeys([*spec.tags, *(tags or [])]))
+    run = Run(
+        id=run_id or new_id("run"),
+        name=spec.name,
+        status="queued",
+        spec=spec.data(),
+        spec_hash=spec.spec_hash,
+        group_hash=spec.group_hash,
+        seed=spec.seed,
+        strategy=spec.masking.preset or spec.masking.score,
+        tags=labels,
+        notes=notes,
+        priority=priority,
+        created_at=now,
+        metrics={},
+        warnings=[],
+        attempt=0,
+        events=0,
+        version=1,
+    )
+    session.add(run)
+    session.flush()
+    session.add_all(Tag(run_id=run.id, tag=tag) for tag in labels)
+    cells = [("cell", cell.name, cell.data()) for cell in plan(spec.evaluation)]
+    pieces: list[tuple[str, str, dict[str, Any]]] = [
+        ("pretrain", "pretrain", {}),
+        *cells,
+        ("report", "report", {}),
+    ]
+    for number, (kind, name, payload) in enumerate(pieces):
+        session.add(
+            Job(
+                id=f"{run.id.replace('run_', 'job_', 1)}_{number}",
+                run_id=run.id,
+                kind=kind,
+                name=name,
+                payload=payload,
+                status="waiting",
+                waits_for=waits_for if kind == KINDS[0] else None,
+                priority=priority,
+                attempt=0,
+                losses=0,
+                # A moment apart: the order in which equals are served.
+                created_at=now + number * 1e-6,
+            )
+        )
+    session.flush()
+    return run
+
+
+def get_run(session: Session, run_id: str, *, lock: bool = False) -> Run | None:
+    """A run by its id. With `lock`, every other transaction that locks it waits.
+
+    Whatever changes a run or its jobs locks the run first: one order, so no deadlock.
+    """
+    query = select(Run).where(Run.id == run_id)
+    if lock:
+        query = query.with_for_update()
+        session.expire_all()
+    return session.scalars(query).one_or_none()
+
+
+def list_runs(
+    session: Session, filters: Filters, limit: int, after: tuple[float, str] | None
+) -> list[Run]:
+    """Newest first, at most `limit`, behind the (created_at, id) of `after`."""
+    query = _filtered(select(Run), filters)
+    if after is not None:
+        query = query.where(tuple_(Run.created_at, Run.id) < after)
+    query = query.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)
+    return list(session.scalars(query))
+
+
+def _filtered(query: Select[tuple[Run]], filters: Filters) -> Select[tuple[Run]]:
+    if filters.status is not None:
+        query = query.where(Run.status == filters.status)
+    if filters.strategy is not None:
+        query = query.where(Run.strategy == filters.strategy)
+    if filters.group is not None:
+        query = query.where(Run.group_hash == filters.group)
+    if filters.experiment is not None:
+        query = query.where(Run.experiment_id == filters.experiment)
+    if filters.tag is not None:
+        query = query.join(Tag, and_(Tag.run_id == Run.id, Tag.tag == filters.tag))
+    if filters.q:
+        words = [f"%{_escaped(word)}%" for word in filters.q.lower().split()]
+        columns = (Run.name, Run.notes, Run.id, Run.strategy)
+        for word in words:
+            query = query.where(
+                or_(*(func.lower(column).like(word, escape="\\") for column in columns))
+            )
+    return query
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+
+
+def edit_run(
+    session: Session,
+    run: Run,
+    *,
+    name: str | None = None,
+    tags: list[str] | None = None,
+    notes: str | None = None,
+    priority: int | None = None,
+) -> None:
+    """Changes what does not change the run's results; `run` is locked."""
+    if name is not None:
+        run.name = name
+    if notes is not None:
+        run.notes = notes
+    if tags is not None:
+        run.tags = list(dict.fromkeys(tags))
+        session.execute(delete(Tag).where(Tag.run_id == run.id))
+        session.add_all(Tag(run_id=run.id, tag=tag) for tag in run.tags)
+    if priority is not None:
+        run.priority = priority
+        for job in session.scalars(select(Job).where(Job.run_id == run.id)):
+            job.priority = priority
+    run.version += 1
+
+
+def keep_results(session: Session, run_id: str, results: dict[str, Any]) -> None:
+    """Stores the content of a run's results.json."""
+    run = get_run(session, run_id, lock=True)
+    if run is not None:
+        run.results = results
+        run.version += 1
+
+
+def delete_run(session: Session, run: Run) -> None:
+    """Removes a run with its jobs, events and metrics; its folder is the caller's business."""
+    session.delete(run)
