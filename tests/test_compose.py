@@ -223,3 +223,13 @@ def test_redis_wants_a_password_and_keeps_what_it_is_given(redis_socket: str) ->
         assert options["appendonly"] == "yes"
         assert options["maxmemory-policy"] == "noeviction"
         assert client.set("key", "value")
+
+
+def test_the_commands_of_the_page_name_services_and_variables_that_exist() -> None:
+    page = (ROOT / "docs" / "containers.md").read_text(encoding="utf-8")
+    named = re.findall(r"docker compose (?:exec|run|logs)((?: -\S+| ENTROMASK_\w+)*) (\w+)", page)
+    assert {"api", "postgres", "worker"} <= {service for _, service in named} <= set(SERVICES)
+    for name in re.findall(r"\b(COMPOSE_PROFILES|[A-Z]+_(?:DIR|COUNT|HOSTS))\b", page):
+        assert name in example()[1], name
+    for volume in re.findall(r"`entromask_(\w+)`", page):
+        assert volume in STACK["volumes"]
