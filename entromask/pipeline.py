@@ -127,7 +127,7 @@ def _run(
     tasks = _evaluate(spec, folder, inputs, accelerator) if accelerator.is_main_process else {}
     accelerator.wait_for_everyone()
     folder.enter("reporting")
-    data = _results(spec, inputs, loop, report, tasks, scoring)
+    data = _results(spec, inputs, loop, report, tasks, store, scoring)
     if accelerator.is_main_process:
         write_json(folder.results, data)
     for warning in data["warnings"]:
@@ -365,14 +365,20 @@ def _results(
     loop: Pretraining,
     validation: dict[str, float],
     tasks: dict[str, dict[str, Any]],
+    store: ScoreStore | None,
     scoring: dict[str, float],
 ) -> dict[str, Any]:
     from entromask.analysis.diagnostics import warnings_for
     from entromask.glue.evaluation import averages
+    from entromask.masking.scoring import score_levels
 
     state = loop.progress
     tokens = state.step * spec.pretraining.batch_size * spec.pretraining.sequence_length
     names = inputs.tokenizer.convert_ids_to_tokens(list(range(len(inputs.tokenizer))))
+    of_teacher = {}
+    if store is not None:
+        levels = score_levels(store, inputs.corpus.train, inputs.tokenizer)
+        of_teacher["teacher_score_levels"] = levels
     data: dict[str, Any] = {
         "spec_hash": spec.spec_hash,
         "group_hash": spec.group_hash,
@@ -384,6 +390,7 @@ def _results(
             "plateau_exit_step": state.plateau_exit_step,
             "strategy_start_step": state.strategy_start_step,
             **loop.diagnostics.report(names),
+            **of_teacher,
             "collapsed_tasks": [name for name, task in tasks.items() if task.get("collapsed")],
         },
         "cost": {

@@ -15,6 +15,7 @@ COVERAGE = 0.3  # of a few epochs: sampling at 15 % covers more, one fixed mask 
 FREQUENT_SHARE = 0.15  # share of the 100 most frequent types among the predictions
 DISTINCT_SHARE = 0.5  # of the vocabulary's types that occur, how many are ever predicted
 BIAS_GAP = 0.2  # nats that refitting the output bias alone wins back
+SCORE_LEVELS = 4  # of the 256 that scores are stored in; a teacher of 30 steps fills 2
 
 Finding = Callable[[Mapping[str, Any], RunSpec], str | None]
 
@@ -67,6 +68,34 @@ def _plateau(results: Mapping[str, Any], spec: RunSpec) -> str | None:
 def _other_architecture(spec: RunSpec) -> str:
     """Learned positions with post-norm stay on the plateau for longest."""
     return "" if spec.model.architecture in (None, "modernbert") else ", or try modernbert"
+
+
+def _teacher_unused(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    if spec.teacher is None or spec.masking.source == "teacher" or spec.distillation is not None:
+        return None
+    if isinstance(spec.model.init, str) and spec.model.init.startswith("teacher-"):
+        return None
+    return (
+        f"the teacher ({spec.teacher}) is never asked: masking {_masking_name(spec)} scores "
+        "without one, and nothing is distilled or initialised from it; remove it (and name its "
+        "tokenizer under tokenizer), or use a teacher-* preset"
+    )
+
+
+def _masking_name(spec: RunSpec) -> str:
+    return f"preset {spec.masking.preset}" if spec.masking.preset else f"{spec.masking.score}"
+
+
+def _teacher_constant(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    levels = _get(results, "diagnostics", "teacher_score_levels")
+    if levels is None or levels >= SCORE_LEVELS or spec.masking.source != "teacher":
+        return None
+    view = ", or view: masked" if spec.masking.view == "visible" else ""
+    return (
+        f"the teacher's scores are nearly constant: 90% of them lie on {levels:.0f} of 256 levels, "
+        "so that chance decides between most positions; use a teacher that was trained for "
+        f"longer or on text like this{view}"
+    )
 
 
 def _is_random(spec: RunSpec) -> bool:
@@ -179,12 +208,14 @@ def _one_seed(results: Mapping[str, Any], spec: RunSpec) -> str | None:
 _FINDINGS: tuple[Finding, ...] = (
     _plateau,
     _self_masking_never_began,
+    _teacher_constant,
     _repeat,
     _coverage,
     _frequent,
     _concentration,
     _bias_gap,
     _visible,
+    _teacher_unused,
     _collapsed,
     _one_seed,
     _minutes,

@@ -224,6 +224,25 @@ def open_teacher_scores(
     return store, {"seconds": 0.0, "flops": 0.0} | store.facts
 
 
+def score_levels(
+    store: ScoreStore, rows: NDArray[np.unsignedinteger], tokenizer: PreTrainedTokenizerBase
+) -> int:
+    """How many of the store's 256 levels hold 90 % of the scores, the fullest levels first.
+
+    One or two: a teacher that finds every position as uncertain as any other, so that chance
+    decides between them. Special tokens, which are not scored, do not count. rows: [N, T] ids.
+    """
+    special_ids = np.array(sorted(set(tokenizer.all_special_ids)))
+    counts = np.zeros(256, np.int64)
+    at_once = max(1, _COMMIT_TOKENS // store.length)
+    for start in range(0, store.rows, at_once):
+        part = slice(start, start + at_once)
+        scored = np.isin(rows[part], special_ids, invert=True)
+        counts += np.bincount(store.levels[part][scored], minlength=256)
+    held = np.sort(counts)[::-1].cumsum()
+    return 1 + int(np.searchsorted(held, 0.9 * held[-1]))
+
+
 def _entropy(model: SparseMaskedLM, rows: Tensor, where: Tensor | None) -> Tensor:
     return token_entropy(model.states(rows, where=where), *model.projection()).float()
 

@@ -156,11 +156,16 @@ class ScoreStore:
                 f"rows {int(wanted.min())}..{int(wanted.max())} were asked for; the store has "
                 f"0..{self.filled - 1}"
             )
+        levels = torch.from_numpy(np.ascontiguousarray(self.levels[wanted]))
+        return levels.to(torch.float32).mul_(self.highest / _LEVELS)
+
+    @property
+    def levels(self) -> NDArray[np.uint8]:
+        """[N, T], from 0 to 255: the scores as they are stored; only `filled` rows count."""
         if self._levels is None:
             shape = (self.rows, self.length)
             self._levels = np.memmap(self._data, dtype=np.uint8, mode="r", shape=shape)
-        levels = torch.from_numpy(np.ascontiguousarray(self._levels[wanted]))
-        return levels.to(torch.float32).mul_(self.highest / _LEVELS)
+        return self._levels
 
     @property
     def _data(self) -> Path:

@@ -227,6 +227,7 @@ def test_a_teacher_may_be_of_another_architecture(place: Path, corpus: Path, hom
     assert expected > 0.95
     assert results.data["diagnostics"]["mask_repeat_rate"] == pytest.approx(expected, abs=0.01)
     assert results.data["cost"]["scoring_flops"] > 0
+    assert results.data["diagnostics"]["teacher_score_levels"] > 10
 
 
 def _repeat_rate_of_top(stores: Iterable[Path], length: int = 32, masked: int = 4) -> float:

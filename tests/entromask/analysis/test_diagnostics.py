@@ -100,6 +100,34 @@ def test_visible_entropy_is_compared_with_frequency() -> None:
     assert masked == ""
 
 
+@pytest.mark.parametrize("preset", ["random", "frequency", "self-entropy-sample"])
+def test_a_teacher_that_is_never_asked_is_named(preset: str) -> None:
+    masking = {"preset": preset, "view": "visible"} if "self" in preset else {"preset": preset}
+    words = found(masking=masking, teacher={"path": "some/teacher"})
+    assert "the teacher (path some/teacher) is never asked" in words
+    assert preset in words
+    assert "never asked" not in found(masking=masking)
+
+
+@pytest.mark.parametrize(("levels", "warned"), [(1, True), (3, True), (4, False), (60, False)])
+def test_a_teacher_that_scores_everything_alike_is_warned_about(levels: int, warned: bool) -> None:
+    results = build.results()
+    results["diagnostics"]["teacher_score_levels"] = levels
+    spec = build.spec(
+        masking={"preset": "teacher-masked-entropy-sample"}, teacher={"path": "teacher"}
+    )
+    words = "".join(warnings_for(results, spec))
+    assert (f"90% of them lie on {levels} of 256 levels" in words) is warned
+    assert (words == "") is not warned
+
+
+def test_the_masked_view_is_advised_where_a_teacher_that_sees_all_scores_alike() -> None:
+    results = build.results()
+    results["diagnostics"]["teacher_score_levels"] = 1
+    spec = build.spec(masking={"preset": "teacher-entropy-sample"}, teacher={"path": "teacher"})
+    assert "or view: masked" in "".join(warnings_for(results, spec))
+
+
 def test_a_budget_in_minutes_is_not_reproducible() -> None:
     assert "minutes" in found(pretraining={"budget": {"minutes": 5}})
 

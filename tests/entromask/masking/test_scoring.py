@@ -17,6 +17,7 @@ from entromask.masking.scoring import (
     masked_entropy,
     open_teacher_scores,
     score_corpus,
+    score_levels,
     visible_entropy,
 )
 from entromask.masking.store import ScoreStore
@@ -275,6 +276,29 @@ def test_a_teacher_is_asked_once_for_a_corpus_and_a_view(model: SparseMaskedLM, 
     assert done == [4, 4, 4, 4]
     with pytest.raises(InputError, match="view 'hidden' is unknown"):
         scores("hidden")
+
+
+@pytest.mark.parametrize(("shares", "levels"), [([1.0], 1), ([0.9, 0.1], 1), ([0.8, 0.2], 2)])
+def test_levels_are_counted_until_they_hold_nine_tenths_of_the_scores(
+    shares: list[float], levels: int, tmp_path: Path
+) -> None:
+    # 100 words a row behind [CLS], whose score is no score; more rows than are counted at once.
+    rows = np.full((6000, 101), 7, np.uint16)
+    rows[:, 0] = CLS
+    scores = np.zeros(101, np.float32)
+    scores[1:] = np.repeat(np.arange(1, 1 + len(shares)), [round(100 * s) for s in shares])
+    store = ScoreStore(tmp_path / "store", {"of": "levels"}, *rows.shape, highest=255.0)
+    with store.filling():
+        store.append(torch.from_numpy(np.tile(scores, (6000, 1))))
+    assert score_levels(store, rows, TOKENIZER) == levels
+
+
+def test_scores_that_spread_evenly_need_nine_tenths_of_their_levels(tmp_path: Path) -> None:
+    rows = np.full((1, 200), 7, np.uint16)
+    store = ScoreStore(tmp_path / "store", {"of": "levels"}, *rows.shape, highest=255.0)
+    with store.filling():
+        store.append(torch.arange(200.0)[None])
+    assert score_levels(store, rows, TOKENIZER) == 180
 
 
 @pytest.mark.gpu
