@@ -76,6 +76,8 @@ def test_a_password_that_is_missing_stops_compose_and_names_the_variable() -> No
             started(**{name: ""})
     with pytest.raises(KeyError, match="COMPOSE_PROFILES"):
         started(COMPOSE_PROFILES="")
+    required = [how for name, how in re.findall(r"\$\{(\w+)(:.)?", TEXT) if name in PASSWORDS]
+    assert set(required) == {":?"}
 
 
 def test_each_variable_is_in_the_example_and_each_of_the_example_is_used() -> None:
