@@ -19,6 +19,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from entromask.commands.prefetch import prefetch
+from entromask.commands.preview import preview
 from entromask.errors import EntromaskError, InputError
 from entromask.settings import settings
 from entromask.terminal import duration, reporter
@@ -279,3 +281,7 @@ def doctor(
                 print(f"{'':<8} {'':<19} -> {check.advice}")
     if any(check.status == "missing" for check in checks):
         raise typer.Exit(1)
+
+
+app.command()(preview)
+app.command()(prefetch)

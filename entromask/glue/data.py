@@ -78,6 +78,13 @@ def load_task(name: str, source: TaskSource | None = None) -> TaskData:
     return _task_data(task, splits)
 
 
+def task_on_hub(name: str, source: TaskSource | None) -> bool:
+    """Whether `load_task` would read this task from the Hub."""
+    task = TASKS[name]
+    folders = settings().glue_folders if source is None else source.folders
+    return task.kind != "demo" and not folders
+
+
 def load_training(task: Task, source: TaskSource | None) -> Columns:
     """The training rows of the task that `task` is trained on, under the names of its columns."""
     parent = TASKS[str(task.trained_on)]

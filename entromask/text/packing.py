@@ -80,9 +80,7 @@ def pack(
             f"corpus.max_tokens {max_tokens:,} is less than one row of {sequence_length:,} tokens",
             "raise corpus.max_tokens, or lower pretraining.sequence_length",
         )
-    key = [_VERSION, corpus.fingerprint, tokenizer_fingerprint(tokenizer), sequence_length, limit]
-    fingerprint = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    folder = settings().cache / "packed" / fingerprint
+    folder = _folder(corpus.fingerprint, tokenizer, sequence_length, limit)
 
     def build(place: Path) -> None:
         _Packing(corpus, tokenizer, sequence_length, limit, on_progress).write(place)
@@ -90,7 +88,27 @@ def pack(
     build_once(folder, build, _is_whole, "the packed corpus")
     meta = _meta(folder)
     rows = {split: _open_rows(folder, split, meta) for split in SPLITS}
-    return PackedCorpus(fingerprint, **rows, counts=np.load(folder / "counts.npy"), folder=folder)
+    return PackedCorpus(folder.name, **rows, counts=np.load(folder / "counts.npy"), folder=folder)
+
+
+def cached_counts(
+    corpus_fingerprint: str,
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_length: int,
+    max_tokens: int | None,
+) -> NDArray[np.int64] | None:
+    """The counts [V] of a corpus that was packed on this machine; None where it is not cached."""
+    limit = None if max_tokens is None else max_tokens // sequence_length
+    folder = _folder(corpus_fingerprint, tokenizer, sequence_length, limit)
+    return np.load(folder / "counts.npy") if _is_whole(folder) else None
+
+
+def _folder(
+    corpus_fingerprint: str, tokenizer: PreTrainedTokenizerBase, length: int, limit: int | None
+) -> Path:
+    """The place in the cache, named by all that the rows depend on."""
+    key = [_VERSION, corpus_fingerprint, tokenizer_fingerprint(tokenizer), length, limit]
+    return settings().cache / "packed" / hashlib.sha256(json.dumps(key).encode()).hexdigest()
 
 
 def _rows_file(folder: Path, split: Split) -> Path:

@@ -1,9 +1,12 @@
-"""A corpus on the Hugging Face Hub, streamed by `datasets`: it is never on the disk as a whole."""
+"""A corpus on the Hugging Face Hub, streamed by `datasets`: it is never on the disk as a whole.
+
+Unless `entromask prefetch` has brought it: then the copy is read, which needs no network.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from entromask.spec import HubCorpus
 from entromask.text.corpus import Corpus, fingerprint_of
 from entromask.text.documents import Text, bounded
 from entromask.text.files import checked_text, missing_column
+from entromask.text.local_copy import LocalCopy, fetch_copy, find_copy
 
 
 def open_hub_corpus(corpus: HubCorpus) -> Corpus:
@@ -24,9 +28,12 @@ def open_hub_corpus(corpus: HubCorpus) -> Corpus:
         DependencyMissingError: it is not on the Hub, or the Hub cannot be reached.
     """
     with _errors(corpus):
-        commit = _commit(corpus)
+        copy = None if _is_local(corpus) else find_copy(corpus)
+        commit = _commit(corpus, copy)
+        if copy is not None and copy.commit != commit:
+            copy = None  # the data set on the Hub has changed since
         revision = None if _is_local(corpus) else commit
-        dataset = _load(corpus, revision)
+        dataset = _load(corpus, revision, copy)
         first = next(_rows(corpus, dataset), None)
     if first is None:
         raise InputError(f"{_what(corpus)} has no rows", "name another split")
@@ -38,8 +45,27 @@ def open_hub_corpus(corpus: HubCorpus) -> Corpus:
         f"{name} ({corpus.split})",
         fingerprint_of("hub", corpus.name, corpus.config, corpus.split, corpus.column, commit),
         _size(dataset, corpus.split),
-        lambda: _documents(corpus, revision),
+        lambda: _documents(corpus, revision, copy),
     )
+
+
+def prefetch_hub_corpus(corpus: HubCorpus) -> str:
+    """Brings all files of the split into the Hub's cache; returns what is here, in words.
+
+    Without a network, a copy that is here already will do.
+
+    Raises:
+        InputError, DependencyMissingError: as `open_hub_corpus`.
+        DiskFullError: there is no room for it.
+    """
+    if not _is_local(corpus):
+        with _errors(corpus):
+            copy = find_copy(corpus)
+            commit = _commit(corpus, copy)
+            if copy is None or copy.commit != commit:
+                fetch_copy(corpus, commit, _data_files(corpus, commit))
+    open_hub_corpus(corpus)
+    return _what(corpus)
 
 
 def _what(corpus: HubCorpus) -> str:
@@ -51,11 +77,39 @@ def _is_local(corpus: HubCorpus) -> bool:
     return Path(corpus.name).is_dir()
 
 
-def _errors(corpus: HubCorpus) -> Any:
-    return nullcontext() if _is_local(corpus) else hub_errors(f"the data set '{corpus.name}'")
+def _errors(corpus: HubCorpus, copy: LocalCopy | None = None) -> Any:
+    if copy is not None or _is_local(corpus):
+        return nullcontext()
+    return hub_errors(f"the data set '{corpus.name}'")
 
 
-def _load(corpus: HubCorpus, revision: str | None) -> Any:
+def _load(corpus: HubCorpus, revision: str | None, copy: LocalCopy | None) -> Any:
+    """The stream of rows, from the Hub at a revision, or from the copy of that revision."""
+
+    def load(datasets: Any) -> Any:
+        options: dict[str, Any] = {"split": corpus.split, "streaming": True}
+        if copy is None:
+            return datasets.load_dataset(corpus.name, corpus.config, revision=revision, **options)
+        # The card beside the files says how to read them, the list which of them to read.
+        files = {corpus.split: copy.files}
+        return datasets.load_dataset(str(copy.folder), corpus.config, data_files=files, **options)
+
+    return _opened(corpus, load)
+
+
+def _data_files(corpus: HubCorpus, revision: str) -> dict[str, Any]:
+    """The addresses of each split's files."""
+
+    def load(datasets: Any) -> Any:
+        builder = datasets.load_dataset_builder(corpus.name, corpus.config, revision=revision)
+        return dict(builder.config.data_files or {})
+
+    files: dict[str, Any] = _opened(corpus, load)
+    return files
+
+
+def _opened(corpus: HubCorpus, load: Callable[[Any], Any]) -> Any:
+    """What `load` gives when called with the package datasets."""
     try:
         import datasets
     except ImportError:
@@ -65,9 +119,7 @@ def _load(corpus: HubCorpus, revision: str | None) -> Any:
     datasets.disable_progress_bars()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     try:
-        return datasets.load_dataset(
-            corpus.name, corpus.config, split=corpus.split, revision=revision, streaming=True
-        )
+        return load(datasets)
     except (ValueError, datasets.exceptions.DataFilesNotFoundError) as error:
         # An unknown config or split: the message lists those that exist.
         reason = " ".join(str(error).split()).rstrip(".")
@@ -76,9 +128,9 @@ def _load(corpus: HubCorpus, revision: str | None) -> Any:
         ) from None
 
 
-def _documents(corpus: HubCorpus, revision: str | None) -> Iterator[Text]:
-    with _errors(corpus):
-        dataset = _load(corpus, revision).select_columns([corpus.column])
+def _documents(corpus: HubCorpus, revision: str | None, copy: LocalCopy | None) -> Iterator[Text]:
+    with _errors(corpus, copy):
+        dataset = _load(corpus, revision, copy).select_columns([corpus.column])
         for number, row in enumerate(_rows(corpus, dataset), start=1):
             where = f"{_what(corpus)}, row {number:,}"
             text = checked_text(row.get(corpus.column), where, corpus.column)
@@ -105,8 +157,11 @@ def _size(dataset: Any, split: str) -> int:
     return int(splits[split].num_examples or 0) if split in splits else 0
 
 
-def _commit(corpus: HubCorpus) -> str:
-    """What stands for the content: the commit on the Hub, or a local folder's file states."""
+def _commit(corpus: HubCorpus, copy: LocalCopy | None) -> str:
+    """What stands for the content: the commit on the Hub, or a local folder's file states.
+
+    Without the Hub it is that of the copy.
+    """
     if _is_local(corpus):
         folder = Path(corpus.name)
         files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -115,6 +170,8 @@ def _commit(corpus: HubCorpus) -> str:
             for file in files
         ]
         return hashlib.sha256(repr(states).encode()).hexdigest()
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
 
+    if copy is not None and constants.HF_HUB_OFFLINE:
+        return copy.commit
     return str(HfApi().dataset_info(corpus.name).sha)

@@ -112,13 +112,38 @@ def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[li
             tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text, split_special_tokens=True))
             for text in texts
         ]
+    plain = _plain(backend)
+    return lambda texts: [
+        one.ids for one in plain.encode_batch_fast(texts, add_special_tokens=False)
+    ]
+
+
+def encode_with_offsets(
+    tokenizer: PreTrainedTokenizerBase, text: str
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """The same ids for one text, and where each token begins and ends in it, in code points.
+
+    Raises:
+        InputError: the tokenizer does not know where its tokens stand.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise InputError(
+            f"the tokenizer {type(tokenizer).__name__} does not know where its tokens stand in "
+            "a text",
+            "save the tokenizer as tokenizer.json",
+        )
+    encoded = _plain(backend).encode(text, add_special_tokens=False)
+    return encoded.ids, encoded.offsets
+
+
+def _plain(backend: Any) -> Any:
+    """A copy that cuts nothing, pads nothing, and reads special tokens as characters."""
     plain = type(backend).from_str(backend.to_str())
     plain.no_truncation()
     plain.no_padding()
     plain.encode_special_tokens = True
-    return lambda texts: [
-        one.ids for one in plain.encode_batch_fast(texts, add_special_tokens=False)
-    ]
+    return plain
 
 
 def _checked(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:

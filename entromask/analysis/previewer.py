@@ -1,0 +1,143 @@
+"""Previews by a model's name: finds the model, loads it once, and keeps the last few."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from entromask.errors import InputError
+from entromask.settings import settings
+from entromask.spec import ModelReference, RunSpec, run_folder
+from entromask.spec_errors import describe
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from entromask.masking.frequency import FrequencyScore
+    from entromask.modeling.masked_lm import SparseMaskedLM
+
+
+def parse_reference(text: str) -> ModelReference:
+    """The model that a word names: a run's id or folder, a model folder, or hub:NAME.
+
+    Raises:
+        InputError: there is none of them.
+    """
+    if text.startswith("hub:"):
+        name = text.removeprefix("hub:")
+        if name:
+            return ModelReference(hub=name)
+    elif text:
+        folder = Path(text).expanduser()
+        places = (folder, settings().runs / text)
+        if any((place / "spec.yaml").is_file() for place in places):
+            return ModelReference(run=text)
+        if (folder / "config.json").is_file():
+            return ModelReference(path=text)
+    raise InputError(
+        f"model: there is no run and no model folder '{text}'",
+        "give a run's id or folder, a folder saved by transformers, or hub:NAME",
+    )
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    state: tuple[tuple[str, int], ...]
+    model: SparseMaskedLM
+    tokenizer: PreTrainedTokenizerBase
+    counts: FrequencyScore | None
+
+
+class Previewer:
+    """Keeps the last few models in memory, by reference; reloads one whose files have changed.
+
+    Args:
+        most: models that are kept.
+        device: that they are kept on.
+    """
+
+    def __init__(self, most: int = 2, device: str = "cpu") -> None:
+        self.most, self.device = most, device
+        self._loaded: OrderedDict[str, _Loaded] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def preview(
+        self, reference: str | dict[str, Any] | ModelReference, text: str, **arguments: Any
+    ) -> dict[str, Any]:
+        """`entromask.analysis.preview.preview` of a model that is named.
+
+        Args:
+            reference: a ModelReference, the same as plain data, or a word as `parse_reference`
+                takes it.
+            arguments: presets, rate, seed, masked, top.
+
+        Raises:
+            InputError: the model or an argument cannot be used.
+            DependencyMissingError: the model is on the Hub, and cannot be had now.
+        """
+        if isinstance(reference, str):
+            reference = parse_reference(reference)
+        elif isinstance(reference, dict):
+            try:
+                reference = ModelReference.model_validate(reference)
+            except ValidationError as error:
+                raise InputError(f"model: {describe(error)}", "e.g. {run: ID}") from None
+        from entromask.analysis.preview import preview
+
+        # One at a time: a model's mode is switched while it is looked at.
+        with self._lock:
+            one = self._open(reference)
+            return preview(one.model, one.tokenizer, text, counts=one.counts, **arguments)
+
+    def _open(self, reference: ModelReference) -> _Loaded:
+        from entromask.modeling.references import model_source
+
+        source = model_source(reference)
+        key = reference.model_dump_json()
+        state = _file_times(source) if reference.hub is None else ()
+        known = self._loaded.pop(key, None)
+        if known is None or known.state != state:
+            known = None  # its memory goes before the next one's comes
+            while len(self._loaded) >= self.most:
+                self._loaded.popitem(last=False)
+            known = self._load(reference, source, state)
+        self._loaded[key] = known
+        return known
+
+    def _load(
+        self, reference: ModelReference, source: str, state: tuple[tuple[str, int], ...]
+    ) -> _Loaded:
+        from entromask.modeling.references import load_masked_lm
+        from entromask.text.tokenizer import load_tokenizer
+
+        tokenizer = load_tokenizer(source, reference.revision)
+        model = load_masked_lm(reference).to(self.device)
+        counts = None if reference.run is None else _counts(run_folder(reference.run), tokenizer)
+        return _Loaded(state, model, tokenizer, counts)
+
+
+def _file_times(folder: str) -> tuple[tuple[str, int], ...]:
+    files = sorted(Path(folder).iterdir())
+    return tuple((file.name, file.stat().st_mtime_ns) for file in files)
+
+
+def _counts(folder: Path, tokenizer: PreTrainedTokenizerBase) -> FrequencyScore | None:
+    """How often each type occurs in a run's corpus, while its packed rows are in the cache."""
+    from entromask.masking.frequency import FrequencyScore
+    from entromask.text.packing import cached_counts
+
+    try:
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        fingerprint = str(environment["corpus"]["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    spec = RunSpec.load(folder / "spec.yaml")
+    length, most = spec.pretraining.sequence_length, spec.corpus.max_tokens
+    counts = cached_counts(fingerprint, tokenizer, length, most)
+    return None if counts is None else FrequencyScore(counts)
