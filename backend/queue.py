@@ -10,6 +10,8 @@ from functools import cache
 from celery import Celery
 from kombu.exceptions import OperationalError
 from redis import Redis, RedisError
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from backend.db.tables import Job
 from backend.store.states import PRIORITIES
@@ -47,9 +49,13 @@ def celery() -> Celery:
             "queue_order_strategy": "priority",
             "socket_connect_timeout": 5,
             "socket_timeout": 30,
+            # A sender does not wait for a Redis that is away, but for the reaper to send again:
+            # one more try at once, for a connection that outlived the Redis it was made to.
+            "max_retries": 1,
+            "interval_start": 0,
         },
-        # A sender does not wait for a Redis that is away: the reaper sends again.
-        task_publish_retry=False,
+        task_publish_retry=True,
+        task_publish_retry_policy={"max_retries": 1, "interval_start": 0},
     )
     return app
 
@@ -62,8 +68,14 @@ def send(jobs: Iterable[Job | tuple[str, int]]) -> bool:
     try:
         for job in jobs:
             job_id, priority = (job.id, job.priority) if isinstance(job, Job) else job
+            # Without ignore_result, Celery would subscribe to the result of each job.
             celery().send_task(
-                RUN_JOB, args=[job_id], task_id=job_id, queue=TRAIN, priority=priority
+                RUN_JOB,
+                args=[job_id],
+                task_id=job_id,
+                queue=TRAIN,
+                priority=priority,
+                ignore_result=True,
             )
     except (OperationalError, RedisError, OSError) as error:
         _log.warning("the queue cannot be reached (%s); jobs are sent once it is back", error)
@@ -76,7 +88,9 @@ def redis_client() -> Redis:
     url = settings().redis
     if url.startswith("redis+socket://"):
         url = "unix://" + url.removeprefix("redis+socket://")
-    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=30)
+    # One more try at once, as above; what is asked here is asked again soon.
+    retry = Retry(NoBackoff(), 1)
+    return Redis.from_url(url, socket_connect_timeout=5, socket_timeout=30, retry=retry)
 
 
 def waiting_in_broker(client: Redis) -> set[str]:

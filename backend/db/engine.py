@@ -44,8 +44,11 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session in one transaction: committed at the end, rolled back by an exception."""
-        with Session(self._writing) as session, session.begin():
+        """A session in one transaction: committed at the end, rolled back by an exception.
+
+        What was read or made in it can still be looked at once it is committed.
+        """
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
             yield session
 
     def close(self) -> None:

@@ -176,6 +176,9 @@ class Idempotency(Base):
     body: Mapped[Json]
     created_at: Mapped[float]
 
+    # The old ones are deleted at each POST.
+    __table_args__ = (Index("idempotency_oldest", "created_at"),)
+
 
 class ApiKey(Base):
     """An API key; only its hash is kept."""

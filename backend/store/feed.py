@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +10,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from backend.db.tables import Event, Feed, Metric
-from backend.store.runs import get_run
+from backend.store.locks import get_run
+from backend.store.plain import finite
 
 # The events of the run's own process; a cell's have its job's name.
 RUN = "run"
@@ -37,15 +37,14 @@ def feed(session: Session, run_id: str, source: str, events: Sequence[dict[str, 
     run = get_run(session, run_id, lock=True)
     if run is None:
         return
-    known = fed(session, run_id, source)
-    fresh = [event for event in events if event["seq"] > known]
+    fresh = _unknown(events, fed(session, run_id, source))
     if not fresh:
         return
     number, rows = run.events, []
     latest = dict(run.metrics)
     points: dict[tuple[str, int], dict[str, Any]] = {}
     for event in fresh:
-        figures = {key: _finite(value) for key, value in event.get("metrics", {}).items()}
+        figures = finite(event.get("metrics") or {})
         if event["type"] == "progress":
             if source == RUN:
                 run.progress = {
@@ -59,9 +58,7 @@ def feed(session: Session, run_id: str, source: str, events: Sequence[dict[str, 
                 }
         else:
             number += 1
-            data = {key: value for key, value in event.items() if key != "seq"}
-            if "metrics" in data:
-                data["metrics"] = figures
+            data = {key: finite(value) for key, value in event.items() if key != "seq"}
             rows.append(
                 {
                     "run_id": run_id,
@@ -77,7 +74,7 @@ def feed(session: Session, run_id: str, source: str, events: Sequence[dict[str, 
             run.warnings = [*run.warnings, event["message"]]
         if event["type"] in ("progress", "metrics") and "step" in event and source == RUN:
             for key, value in figures.items():
-                if key in _NO_HISTORY:
+                if key in _NO_HISTORY or not isinstance(value, int | float | None):
                     continue
                 latest[key] = value
                 point = {"run_id": run_id, "key": key, "step": event["step"], "value": value}
@@ -91,9 +88,14 @@ def feed(session: Session, run_id: str, source: str, events: Sequence[dict[str, 
     _remember(session, run_id, source, fresh[-1]["seq"])
 
 
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN: a figure that is not a number is null."""
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _unknown(events: Sequence[dict[str, Any]], known: int) -> list[dict[str, Any]]:
+    """The events behind number `known`, each once."""
+    fresh = []
+    for event in events:
+        if event["seq"] > known:
+            known = event["seq"]
+            fresh.append(event)
+    return fresh
 
 
 def _upsert_points(session: Session) -> Executable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import select, update
@@ -11,7 +11,8 @@ from sqlalchemy.orm import Session
 
 from backend.db.engine import clock
 from backend.db.tables import Job, Run
-from backend.store.runs import get_run
+from backend.store.locks import FRESH, get_run, hold
+from backend.store.plain import clean
 from backend.store.settle import settle
 from backend.store.states import OVER
 
@@ -56,11 +57,12 @@ def claim(session: Session, job_id: str, worker: str, lease: float) -> Claim | N
             lease_until=now + lease,
             started_at=now,
         )
-        .returning(Job.kind, Job.name, Job.payload, Job.attempt)
+        .returning(Job.kind, Job.name, Job.payload, Job.attempt),
+        # `settle` reads the jobs anew.
+        execution_options={"synchronize_session": False},
     ).one_or_none()
     if taken is None:
         return None
-    session.expire_all()
     run.started_at = run.started_at or now
     run.worker = worker
     run.attempt = max(run.attempt, taken.attempt)
@@ -78,12 +80,16 @@ def claim(session: Session, job_id: str, worker: str, lease: float) -> Claim | N
 
 
 def renew(session: Session, claim: Claim, lease: float) -> tuple[bool, str | None]:
-    """Prolongs a lease: (whether the job is still this worker's, what was asked of its run)."""
+    """Prolongs a lease: (whether the job is still this worker's, what was asked of its run).
+
+    In a transaction of its own: alone of all changes it does not wait for the run's lock.
+    """
     held = session.execute(
         update(Job)
         .where(Job.id == claim.job_id, Job.attempt == claim.attempt, Job.status == "running")
         .values(lease_until=clock(session) + lease)
-        .returning(Job.id)
+        .returning(Job.id),
+        execution_options={"synchronize_session": False},
     ).one_or_none()
     return held is not None, asked(session, claim.run_id)
 
@@ -152,6 +158,12 @@ def queued(session: Session) -> list[Job]:
     return list(session.scalars(query))
 
 
+def messages(session: Session, job_ids: Iterable[str]) -> list[tuple[str, int]]:
+    """What `backend.queue.send` takes, of the jobs with these ids."""
+    query = select(Job.id, Job.priority).where(Job.id.in_(list(job_ids))).order_by(Job.created_at)
+    return [(row.id, row.priority) for row in session.execute(query)]
+
+
 def stop_run(session: Session, run: Run, how: str) -> None:
     """Asks a locked run that is not over to stop: `how` is "cancel" or "kill".
 
@@ -161,7 +173,7 @@ def stop_run(session: Session, run: Run, how: str) -> None:
     if how == "kill":
         now = clock(session)
         held = select(Job).where(Job.run_id == run.id, Job.status == "running")
-        for job in session.scalars(held):
+        for job in session.scalars(held, execution_options=FRESH):
             if (job.lease_until or 0.0) < now:
                 job.status, job.finished_at = "cancelled", now
         session.flush()
@@ -170,8 +182,11 @@ def stop_run(session: Session, run: Run, how: str) -> None:
 
 def restart(session: Session, run: Run) -> Sequence[str]:
     """Queues again what a locked run that was cancelled or failed has left; keeps what is done."""
-    for job in session.scalars(select(Job).where(Job.run_id == run.id)):
+    jobs = select(Job).where(Job.run_id == run.id)
+    for job in session.scalars(jobs, execution_options=FRESH):
         if job.status in ("failed", "cancelled"):
+            if job.waits_for is not None:
+                hold(session, job.waits_for)
             job.status, job.losses = "waiting", 0
             job.worker = job.lease_until = job.finished_at = None
             job.reason = job.message = job.hint = None
@@ -184,7 +199,7 @@ def restart(session: Session, run: Run) -> Sequence[str]:
 def _held(session: Session, claim: Claim) -> tuple[Run, Job] | None:
     """The run, locked, and the job, if this claim still holds it."""
     run = get_run(session, claim.run_id, lock=True)
-    job = session.get(Job, claim.job_id)
+    job = session.get(Job, claim.job_id, populate_existing=True)
     if run is None or job is None or job.status != "running" or job.attempt != claim.attempt:
         return None
     return run, job
@@ -219,8 +234,8 @@ def _set(job: Job, status: str, failure: Failure | None) -> None:
     else:
         job.worker = None
     job.reason = failure.reason if failure else None
-    job.message = failure.message if failure else None
-    job.hint = failure.hint if failure else None
+    job.message = clean(failure.message) if failure else None
+    job.hint = clean(failure.hint) if failure and failure.hint else None
 
 
 def _settled(session: Session, run: Run, job: Job) -> Sequence[str]:

@@ -28,16 +28,14 @@ def history(
     found = session.execute(wanted.group_by(Metric.key).order_by(Metric.key)).all()
     answer = {}
     for key, points, first, last in found:
-        query = select(Metric.step, Metric.value).where(Metric.run_id == run_id, Metric.key == key)
+        # Not what was fed since they were counted.
+        ours = (Metric.run_id == run_id, Metric.key == key, Metric.step <= last)
+        query = select(Metric.step, Metric.value).where(*ours)
         if points > max_points:
             width = -(-(last - first + 1) // max_points)
             # Ranges are counted from the end, so that the very last point is always one.
             place = (last - Metric.step) // width
-            chosen = (
-                select(func.max(Metric.step))
-                .where(Metric.run_id == run_id, Metric.key == key)
-                .group_by(place)
-            )
+            chosen = select(func.max(Metric.step)).where(*ours).group_by(place)
             query = query.where(Metric.step.in_(chosen))
         rows = session.execute(query.order_by(Metric.step)).all()
         answer[key] = {

@@ -6,14 +6,21 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, and_, delete, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from backend.db.tables import Job, Run, Tag
 from backend.store.ids import new_id
+from backend.store.locks import get_run as get_run
+from backend.store.locks import hold
+from backend.store.plain import clean, finite
+from backend.store.settle import settle_waiting
 from backend.store.states import DEFAULT_PRIORITY, KINDS
+from entromask.errors import InputError
 from entromask.glue.plan import plan
 from entromask.spec import RunSpec
+
+_LONGEST_TAG = 100
 
 
 @dataclass(frozen=True)
@@ -43,12 +50,17 @@ def create_run(
     Args:
         spec: a resolved spec.
         waits_for: the id of a run that has to succeed first: its model is the teacher.
+
+    Raises:
+        InputError: a tag is too long, or has characters that no database takes.
     """
+    labels = _checked([*spec.tags, *(tags or [])])
+    if waits_for is not None:
+        hold(session, waits_for)
     now = time.time()
-    labels = list(dict.fromkeys([*spec.tags, *(tags or [])]))
     run = Run(
         id=run_id or new_id("run"),
-        name=spec.name,
+        name=clean(spec.name),
         status="queued",
         spec=spec.data(),
         spec_hash=spec.spec_hash,
@@ -56,7 +68,7 @@ def create_run(
         seed=spec.seed,
         strategy=spec.masking.preset or spec.masking.score,
         tags=labels,
-        notes=notes,
+        notes=clean(notes),
         priority=priority,
         created_at=now,
         metrics={},
@@ -95,16 +107,14 @@ def create_run(
     return run
 
 
-def get_run(session: Session, run_id: str, *, lock: bool = False) -> Run | None:
-    """A run by its id. With `lock`, every other transaction that locks it waits.
-
-    Whatever changes a run or its jobs locks the run first: one order, so no deadlock.
-    """
-    query = select(Run).where(Run.id == run_id)
-    if lock:
-        query = query.with_for_update()
-        session.expire_all()
-    return session.scalars(query).one_or_none()
+def _checked(tags: list[str]) -> list[str]:
+    for tag in tags:
+        if not tag or len(tag) > _LONGEST_TAG or clean(tag) != tag:
+            raise InputError(
+                f"the tag {tag[:120]!r} is not allowed; a tag has 1 to {_LONGEST_TAG} characters",
+                "shorten it, and leave control characters out",
+            )
+    return list(dict.fromkeys(tags))
 
 
 def list_runs(
@@ -119,6 +129,7 @@ def list_runs(
 
 
 def _filtered(query: Select[tuple[Run]], filters: Filters) -> Select[tuple[Run]]:
+    filters = Filters(**{name: asked and clean(asked) for name, asked in vars(filters).items()})
     if filters.status is not None:
         query = query.where(Run.status == filters.status)
     if filters.strategy is not None:
@@ -130,11 +141,16 @@ def _filtered(query: Select[tuple[Run]], filters: Filters) -> Select[tuple[Run]]
     if filters.tag is not None:
         query = query.join(Tag, and_(Tag.run_id == Run.id, Tag.tag == filters.tag))
     if filters.q:
-        words = [f"%{_escaped(word)}%" for word in filters.q.lower().split()]
         columns = (Run.name, Run.notes, Run.id, Run.strategy)
-        for word in words:
+        for word in filters.q.split():
+            forms: list[tuple[ColumnElement[Any], str]]
+            forms = [(func.lower(column), word.lower()) for column in columns]
+            if not word.isascii():
+                # SQLite, and Postgres in some locales, lower only ASCII letters.
+                forms += [(func.lower(column), word) for column in columns]
+                forms += [(column.expression, word) for column in columns]
             query = query.where(
-                or_(*(func.lower(column).like(word, escape="\\") for column in columns))
+                or_(*(text.like(f"%{_escaped(form)}%", escape="\\") for text, form in forms))
             )
     return query
 
@@ -152,19 +168,22 @@ def edit_run(
     notes: str | None = None,
     priority: int | None = None,
 ) -> None:
-    """Changes what does not change the run's results; `run` is locked."""
+    """Changes what does not change the run's results; `run` is locked.
+
+    Raises:
+        InputError: a tag is too long, or has characters that no database takes.
+    """
     if name is not None:
-        run.name = name
+        run.name = clean(name)
     if notes is not None:
-        run.notes = notes
+        run.notes = clean(notes)
     if tags is not None:
-        run.tags = list(dict.fromkeys(tags))
+        run.tags = _checked(tags)
         session.execute(delete(Tag).where(Tag.run_id == run.id))
         session.add_all(Tag(run_id=run.id, tag=tag) for tag in run.tags)
     if priority is not None:
         run.priority = priority
-        for job in session.scalars(select(Job).where(Job.run_id == run.id)):
-            job.priority = priority
+        session.execute(update(Job).where(Job.run_id == run.id).values(priority=priority))
     run.version += 1
 
 
@@ -172,10 +191,14 @@ def keep_results(session: Session, run_id: str, results: dict[str, Any]) -> None
     """Stores the content of a run's results.json."""
     run = get_run(session, run_id, lock=True)
     if run is not None:
-        run.results = results
+        run.results = finite(results)
         run.version += 1
 
 
 def delete_run(session: Session, run: Run) -> None:
-    """Removes a run with its jobs, events and metrics; its folder is the caller's business."""
+    """Removes a locked run with its jobs, events and metrics; its folder is the caller's business.
+
+    The runs that waited for it fail.
+    """
     session.delete(run)
+    settle_waiting(session, run.id)

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from backend.db.tables import Job, Run
-from backend.store.runs import get_run
+from backend.store.locks import FRESH, get_run
 from backend.store.states import KINDS, OVER
 
 _OUTCOME = ("reason", "message", "hint")
@@ -20,7 +20,10 @@ def settle(session: Session, run: Run) -> list[Job]:
     Called after every change of a job; calling it twice changes nothing more. The jobs that it
     returns are to be sent to the broker once the transaction is committed.
     """
-    jobs = list(session.scalars(select(Job).where(Job.run_id == run.id).order_by(Job.created_at)))
+    query = select(Job).where(Job.run_id == run.id).order_by(Job.created_at)
+    jobs = list(session.scalars(query, execution_options=FRESH))
+    if run.stop is None:
+        _fail_what_waits_in_vain(session, run, jobs)
     states = {job.status for job in jobs}
     queued: list[Job] = []
     if run.stop or states & {"failed", "cancelled"}:
@@ -34,7 +37,7 @@ def settle(session: Session, run: Run) -> list[Job]:
     if run.status in OVER:
         if run.status != before:
             _end(run, jobs)
-            queued += _dependants(session, run)
+            queued += settle_waiting(session, run.id)
     elif any(job.kind == "cell" and job.started_at for job in jobs) and run.stage != "reporting":
         _count_cells(run, jobs)
     run.version += 1
@@ -65,10 +68,31 @@ def _next_jobs(session: Session, jobs: list[Job]) -> list[Job]:
 
 
 def _may_start(session: Session, job: Job) -> bool:
-    if job.waits_for is None:
-        return True
-    other = session.get(Run, job.waits_for)
-    return other is not None and other.status == "succeeded"
+    return job.waits_for is None or _status_of(session, job.waits_for) == "succeeded"
+
+
+def _status_of(session: Session, run_id: str) -> str | None:
+    """As it is now, whatever the session has seen of that run before."""
+    return session.scalar(select(Run.status).where(Run.id == run_id))
+
+
+def _fail_what_waits_in_vain(session: Session, run: Run, jobs: list[Job]) -> None:
+    """A job whose other run is over without success, or gone, will never be queued."""
+    for job in jobs:
+        if job.status != "waiting" or job.waits_for is None:
+            continue
+        status = _status_of(session, job.waits_for)
+        if status == "succeeded" or (status is not None and status not in OVER):
+            continue
+        how = "was deleted" if status is None else f"ended {status}"
+        job.status, job.finished_at = "failed", time.time()
+        job.reason = "user_error"
+        job.message = f"the run {job.waits_for} that it waited for {how}"
+        job.hint = (
+            "submit it anew with another teacher"
+            if status is None
+            else f"finish that run first, then: entromask runs retry {run.id}"
+        )
 
 
 def _status(run: Run, jobs: list[Job]) -> str:
@@ -103,20 +127,17 @@ def _count_cells(run: Run, jobs: list[Job]) -> None:
     run.progress = {"step": done, "total": len(cells), "fraction": done / max(1, len(cells))}
 
 
-def _dependants(session: Session, run: Run) -> list[Job]:
-    """The jobs that waited for this run: queued when it succeeded, failed otherwise."""
+def settle_waiting(session: Session, run_id: str) -> list[Job]:
+    """Settles the runs that wait for a run that is over or deleted; returns what became queued.
+
+    They go on when it succeeded, and fail otherwise.
+    """
+    session.flush()
+    waiting = select(Job.run_id).where(Job.waits_for == run_id, Job.status == "waiting")
     queued: list[Job] = []
-    waiting = session.scalars(
-        select(Job).where(Job.waits_for == run.id, Job.status == "waiting")
-    ).all()
-    for job in waiting:
-        other = get_run(session, job.run_id, lock=True)
-        if other is None:
-            continue
-        if run.status != "succeeded":
-            job.status, job.finished_at = "failed", time.time()
-            job.reason = "user_error"
-            job.message = f"the run {run.id} that it waited for ended {run.status}"
-            job.hint = f"finish that run first, then: entromask runs retry {other.id}"
-        queued += settle(session, other)
+    # By id: whoever locks several of them does it in one order.
+    for other_id in session.scalars(waiting.order_by(Job.run_id)).all():
+        other = get_run(session, other_id, lock=True)
+        if other is not None and other.status not in OVER:
+            queued += settle(session, other)
     return queued

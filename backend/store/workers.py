@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from backend.db.engine import clock
 from backend.db.tables import Job, Worker
+from backend.store.plain import finite
 
 
 def report_worker(
@@ -27,7 +28,7 @@ def report_worker(
     if worker is None:
         worker = Worker(id=worker_id, host=host, pid=pid, queue=queue, started_at=now)
         session.add(worker)
-    worker.seen_at, worker.state, worker.stopping = now, state, stopping
+    worker.seen_at, worker.state, worker.stopping = now, finite(state), stopping
 
 
 def forget_worker(session: Session, worker_id: str) -> None:

@@ -46,6 +46,9 @@ def upgrade() -> None:
         sa.Column("created_at", sa.Float(precision=53), nullable=False),
         sa.PrimaryKeyConstraint("key"),
     )
+    with op.batch_alter_table("idempotency", schema=None) as batch_op:
+        batch_op.create_index("idempotency_oldest", ["created_at"], unique=False)
+
     op.create_table(
         "models",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -210,6 +213,9 @@ def downgrade() -> None:
 
     op.drop_table("runs")
     op.drop_table("models")
+    with op.batch_alter_table("idempotency", schema=None) as batch_op:
+        batch_op.drop_index("idempotency_oldest")
+
     op.drop_table("idempotency")
     op.drop_table("corpora")
     op.drop_table("api_keys")
