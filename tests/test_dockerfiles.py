@@ -125,6 +125,11 @@ def test_an_image_installs_extras_of_the_project_at_locked_versions(path: str) -
         assert ("--extra cuda" in line) == ("-c cuda.lock" in line)
 
 
+def test_the_api_can_check_an_upload_in_parquet_without_the_packages_of_a_worker() -> None:
+    extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"]
+    assert any(requirement.startswith("pyarrow>=") for requirement in extras["backend"])
+
+
 @pytest.mark.parametrize("path", DOCKERFILES)
 def test_an_image_installs_with_the_installer_of_the_makefile(path: str) -> None:
     version = re.search(r"^UV_VERSION := (\S+)$", text("Makefile"), re.MULTILINE)
