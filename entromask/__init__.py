@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from entromask.client import Client
     from entromask.pipeline import Results, run
     from entromask.spec import RunSpec
 
-__all__ = ["Results", "RunSpec", "run"]
+__all__ = ["Client", "Results", "RunSpec", "run"]
 __version__ = "0.1.0"
 
 
@@ -18,6 +19,10 @@ def __getattr__(name: str) -> Any:
         from entromask.spec import RunSpec
 
         return RunSpec
+    if name == "Client":
+        from entromask.client import Client
+
+        return Client
     if name in ("Results", "run"):
         from entromask import pipeline
 

@@ -1,0 +1,1 @@
+"""What stands behind `entromask.client.Client`: requests, retries, streams, downloads."""

@@ -1,0 +1,156 @@
+"""The client's calls about everything but runs: corpora, models, previews, workers, the queue."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+from entromask.errors import InputError
+from entromask.resources import (
+    Corpus,
+    Model,
+    NewModel,
+    Page,
+    PreviewRequest,
+    Queue,
+    Resource,
+    Strategy,
+    Task,
+    Worker,
+)
+from entromask.rest.errors import foreign
+from entromask.rest.transport import Transport
+
+Item = TypeVar("Item", bound=Resource)
+
+
+class Catalogue:
+    """Calls that are about no run."""
+
+    _transport: Transport
+
+    def upload_corpus(self, path: str | Path, name: str | None = None) -> Corpus:
+        """Uploads a `.txt`, `.jsonl` or `.parquet` file, optionally `.gz`.
+
+        A spec then names it: `corpus: {source: upload, id: ID}`.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        file = Path(path).expanduser()
+        if not file.is_file():
+            raise InputError(f"no file {file} to upload", "name a text, jsonl or parquet file")
+        with ExitStack() as stack:
+            content = stack.enter_context(file.open("rb"))
+
+            def prepare() -> dict[str, Any]:
+                content.seek(0)
+                return {"files": {"file": (file.name, content)}}
+
+            # The same boundary for every try: the same body for the same idempotency key.
+            kind = f"multipart/form-data; boundary={uuid.uuid4().hex}"
+            response = self._transport.request(
+                "POST",
+                "/v1/corpora",
+                prepare=prepare,
+                headers={"Content-Type": kind},
+                **({"data": {"name": name}} if name is not None else {}),
+            )
+        return self._transport.parse(Corpus, response)
+
+    def corpora(self) -> Iterator[Corpus]:
+        """The uploaded corpora, newest first."""
+        return self._pages(Corpus, "/v1/corpora")
+
+    def delete_corpus(self, corpus: str) -> None:
+        self._transport.delete(f"/v1/corpora/{quote(corpus, safe='')}")
+
+    def models(self) -> Iterator[Model]:
+        """What specs and previews can name: finished runs, and what was registered."""
+        return self._pages(Model, "/v1/models")
+
+    def register_model(
+        self,
+        *,
+        path: str | Path | None = None,
+        hub: str | None = None,
+        revision: str | None = None,
+        name: str | None = None,
+    ) -> Model:
+        """Makes a local folder, or a model of the Hub, known to the service."""
+        folder = None if path is None else str(Path(path).expanduser().absolute())
+        body = NewModel(name=name, path=folder, hub=hub, revision=revision)
+        return self._transport.send(Model, "POST", "/v1/models", body.model_dump(exclude_none=True))
+
+    def preview(
+        self,
+        text: str,
+        model: Mapping[str, Any],
+        *,
+        presets: Sequence[str] = (),
+        rate: float | None = None,
+        seed: int = 0,
+        masked: Sequence[int] = (),
+    ) -> dict[str, Any]:
+        """A text's tokens with their entropy and surprisal in nats, and what presets would mask.
+
+        Args:
+            model: `{"run": ID}`, `{"path": FOLDER}` or `{"hub": NAME}`.
+            masked: positions of tokens to hide.
+        """
+        body = PreviewRequest(
+            text=text,
+            model=dict(model),
+            presets=list(presets),
+            rate=rate,
+            seed=seed,
+            masked=list(masked),
+        ).model_dump(exclude_none=True)
+        return self._transport.send(Resource, "POST", "/v1/previews", body).model_dump()
+
+    def strategies(self) -> list[Strategy]:
+        """The masking presets."""
+        return list(self._pages(Strategy, "/v1/strategies"))
+
+    def tasks(self) -> list[Task]:
+        """The evaluation tasks."""
+        return list(self._pages(Task, "/v1/tasks"))
+
+    def workers(self) -> list[Worker]:
+        """The worker processes that were seen lately."""
+        return list(self._pages(Worker, "/v1/workers"))
+
+    def queue(self) -> Queue:
+        """How much waits."""
+        return self._transport.get(Queue, "/v1/queue")
+
+    def health(self) -> dict[str, Any]:
+        """Whether the service can take runs: what /readyz says of each part it needs."""
+        response = self._transport.request("GET", "/readyz")
+        try:
+            data = response.json()
+        except ValueError:
+            data = None
+        if not isinstance(data, dict):
+            raise foreign(self._transport.url)
+        return data
+
+    def _pages(
+        self,
+        kind: type[Item],
+        path: str,
+        params: Mapping[str, Any] | None = None,
+        size: int | None = None,
+    ) -> Iterator[Item]:
+        """All items of a list, fetched page by page as they are asked for."""
+        asked = {**(params or {}), "limit": size}
+        while True:
+            page = self._transport.get(Page[kind], path, asked)  # type: ignore[valid-type]
+            yield from page.data
+            if not page.has_more or page.next is None:
+                return
+            asked["after"] = page.next

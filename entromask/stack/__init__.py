@@ -1,0 +1,1 @@
+"""`entromask up`: the whole service on this machine, as processes that are looked after."""
