@@ -21,6 +21,9 @@ from rich.table import Table
 
 from entromask.commands.prefetch import prefetch
 from entromask.commands.preview import preview
+from entromask.commands.runs import runs
+from entromask.commands.submit import submit
+from entromask.commands.up import up
 from entromask.errors import EntromaskError, InputError
 from entromask.settings import settings
 from entromask.terminal import duration, reporter
@@ -285,3 +288,6 @@ def doctor(
 
 app.command()(preview)
 app.command()(prefetch)
+app.command()(up)
+app.command()(submit)
+app.add_typer(runs, name="runs")
