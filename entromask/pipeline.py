@@ -1,22 +1,25 @@
-"""Runs a spec through its stages: preparing, scoring, pretraining, evaluating, reporting."""
+"""Runs a spec through its stages: preparing, scoring, pretraining, evaluating, reporting.
+
+`run` does all of it. A worker does the same in pieces: `pretrain`, `evaluate_cell`, `report`.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from entromask.errors import InputError
+from entromask.glue.plan import Cell
 from entromask.hub import set_offline
-from entromask.run_folder import OnEvent, RunFolder, default_folder, write_json
+from entromask.preparing import Inputs, prepare, require_space_for_run
+from entromask.reporting import Trained, results_of
+from entromask.run_folder import OnEvent, RunFolder, default_folder
 from entromask.settings import settings
-from entromask.spec import ModelReference, RunSpec
+from entromask.spec import RunSpec
+from entromask.stopping import StopRequest, stop_on_signals
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -24,8 +27,6 @@ if TYPE_CHECKING:
 
     from entromask.masking.store import ScoreStore
     from entromask.modeling.masked_lm import SparseMaskedLM
-    from entromask.text.packing import PackedCorpus
-    from entromask.training.pretraining import Pretraining
 
 
 @dataclass(frozen=True)
@@ -34,30 +35,6 @@ class Results:
 
     folder: Path
     data: dict[str, Any]
-
-
-class StopRequest:
-    """What a signal asks for: at the next step where a checkpoint can be written, else at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self.can_wait = False
-
-    def __call__(self, _signal: int, _frame: object) -> None:
-        if not self.can_wait or self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-
-
-@dataclass
-class _Inputs:
-    """What a run is made from, opened and checked before anything is written."""
-
-    tokenizer: PreTrainedTokenizerBase
-    corpus: PackedCorpus
-    model: SparseMaskedLM
-    teacher: SparseMaskedLM | None
-    facts: dict[str, Any]
 
 
 def run(
@@ -83,27 +60,104 @@ def run(
     elif isinstance(spec, dict):
         spec = RunSpec.parse(spec)
     set_offline(spec)
-    _share_processors()
     spec = spec.resolved()
     path = Path(output).expanduser() if output else default_folder(spec, settings().runs)
+    accelerator = _accelerator(spec)
+    folder = RunFolder(path, on_event, writes=accelerator.is_main_process)
+    folder.check(spec, resume)
+    if resume and folder.results.is_file():
+        return Results(folder.path, json.loads(folder.results.read_text(encoding="utf-8")))
+    with stop_on_signals() as stop, _full_disk_named(folder):
+        trained = _pretrained(spec, folder, accelerator, resume, stop)
+        validation = trained.loop.validation.report(trained.loop.model)
+        tasks = _evaluate(spec, folder, accelerator)
+        accelerator.wait_for_everyone()
+        folder.enter("reporting")
+        return _reported(spec, folder, trained, validation, tasks)
 
+
+def pretrain(output: Path, on_event: OnEvent | None = None, after: int = 0) -> None:
+    """Runs the spec of a run folder up to the saved model, from its last checkpoint if it has one.
+
+    Args:
+        output: a run folder with its spec.yaml.
+        after: the last sequence number of an event that is known to others.
+
+    Raises:
+        InputError: what the spec names cannot be used.
+        KeyboardInterrupt: SIGINT or SIGTERM; while pretraining, after a checkpoint.
+    """
+    spec = _spec_of(output)
+    accelerator = _accelerator(spec)
+    folder = RunFolder(output, on_event, writes=accelerator.is_main_process)
+    with stop_on_signals() as stop, _full_disk_named(folder):
+        folder.open(after)
+        _pretrained(spec, folder, accelerator, resume=True, stop=stop)
+
+
+def evaluate_cell(
+    output: Path, cell: Cell, on_event: OnEvent | None = None, after: int = 0
+) -> None:
+    """Computes one piece of the evaluation of a run folder whose model is there.
+
+    Its events go to a file of its own: `cell_events`. Arguments and errors are those of `pretrain`.
+    """
+    spec = _spec_of(output)
+    device = _accelerator(spec).device.type
+    from entromask.evaluating import evaluate_cell as compute
+
+    folder = RunFolder(output, on_event, events=cell_events(cell))
+    folder.stage = "evaluating"
+    folder.evaluation.mkdir(exist_ok=True)
+    with stop_on_signals(), _full_disk_named(folder):
+        folder.open(after)
+        compute(spec.evaluation, folder, cell, device)
+
+
+def cell_events(cell: Cell) -> str:
+    """The events of a cell that was computed on its own: a file in the run folder."""
+    return f"evaluation/{cell.name}.events.jsonl"
+
+
+def report(output: Path, on_event: OnEvent | None = None, after: int = 0) -> Results:
+    """Writes results.json of a run folder whose pretraining and evaluation are done.
+
+    What is missing of them is computed. Arguments and errors are those of `pretrain`.
+    """
+    spec = _spec_of(output)
+    accelerator = _accelerator(spec)
+    folder = RunFolder(output, on_event)
+    with stop_on_signals() as stop, _full_disk_named(folder):
+        folder.open(after)
+        folder.muted = True  # all this has been said before
+        inputs = prepare(spec, folder, accelerator)
+        trained = _train(spec, folder, inputs, accelerator, resume=True, stop=stop)
+        tasks = _evaluate(spec, folder, accelerator)
+        folder.muted = False
+        folder.enter("reporting")
+        validation = trained.loop.validation.report(trained.loop.model)
+        return _reported(spec, folder, trained, validation, tasks)
+
+
+def _spec_of(output: Path) -> RunSpec:
+    spec = RunSpec.load(output / "spec.yaml").resolved()
+    set_offline(spec)
+    return spec
+
+
+def _accelerator(spec: RunSpec) -> Accelerator:
+    """The devices of this process, once what is read at import is set."""
+    share_processors()
     from transformers.utils import logging as transformers_logging
 
-    from entromask.disk import full_disk_named
     from entromask.training.device import keep_freed_memory, make_accelerator
 
     transformers_logging.disable_progress_bar()  # the run has its own
     keep_freed_memory()
-    accelerator = make_accelerator(spec.pretraining.precision)
-    folder = RunFolder(path, on_event, writes=accelerator.is_main_process)
-    folder.check(spec, resume)
-    if resume and folder.results.is_file():
-        return _finished(folder)
-    with _stop_on_signals() as stop, full_disk_named("the run", folder.path):
-        return _run(spec, folder, accelerator, resume, stop)
+    return make_accelerator(spec.pretraining.precision)
 
 
-def _share_processors() -> None:
+def share_processors() -> None:
     """Lets OpenMP threads sleep soon while they wait for each other.
 
     They spin for long by default: on two cores, one of them taken by another process, a step of
@@ -112,123 +166,32 @@ def _share_processors() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
-def _run(
+def _full_disk_named(folder: RunFolder) -> Any:
+    from entromask.disk import full_disk_named
+
+    return full_disk_named("the run", folder.path)
+
+
+def _pretrained(
     spec: RunSpec, folder: RunFolder, accelerator: Accelerator, resume: bool, stop: StopRequest
-) -> Results:
+) -> Trained:
+    """Everything up to the saved model."""
     from entromask.environment import environment
 
     folder.enter("preparing")
-    inputs = _prepare(spec, folder, accelerator)
-    _require_space(folder.path, inputs)
+    inputs = prepare(spec, folder, accelerator)
+    require_space_for_run(folder.path, inputs)
     folder.create(spec, environment(precision=accelerator.mixed_precision, **inputs.facts))
-    store, scoring = _score(spec, folder, inputs, accelerator)
-    loop = _pretrain(spec, folder, inputs, store, accelerator, resume, stop)
-    report = loop.validation.report(loop.model)
-    tasks = _evaluate(spec, folder, inputs, accelerator) if accelerator.is_main_process else {}
-    accelerator.wait_for_everyone()
-    folder.enter("reporting")
-    data = _results(spec, inputs, loop, report, tasks, store, scoring)
+    trained = _train(spec, folder, inputs, accelerator, resume, stop)
     if accelerator.is_main_process:
-        write_json(folder.results, data)
-    for warning in data["warnings"]:
-        folder.emit("warning", message=warning)
-    folder.emit("done", metrics=data["validation"])
-    return Results(folder.path, data)
-
-
-def _prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> _Inputs:
-    from entromask.glue.evaluation import check_tasks
-    from entromask.masking.masker import check_tokenizer
-    from entromask.modeling.architectures import build_model
-    from entromask.modeling.references import load_masked_lm, model_source
-    from entromask.text.corpus import open_corpus
-    from entromask.text.packing import pack
-    from entromask.text.tokenizer import load_tokenizer, open_tokenizer, same_tokenizer
-    from entromask.training.batches import Batches
-
-    check_tasks(spec.evaluation)
-    references: dict[str, ModelReference] = {}
-    if isinstance(spec.model.init, ModelReference):
-        references["model.init"] = spec.model.init
-    if spec.teacher is not None and spec.masking.source == "teacher":
-        references["teacher"] = spec.teacher
-    for reference in references.values():
-        model_source(reference)
-    corpus = open_corpus(spec.corpus)
-    assert spec.tokenizer is not None, "a resolved spec has a tokenizer"
-    with accelerator.main_process_first():
-        tokenizer = open_tokenizer(spec.tokenizer, corpus)
-    check_tokenizer(tokenizer)
-    models: dict[str, SparseMaskedLM] = {}
-    for name, reference in references.items():
-        theirs = load_tokenizer(model_source(reference), reference.revision)
-        difference = same_tokenizer(tokenizer, theirs)
-        if difference is not None:
-            raise InputError(
-                f"{name} ({reference}) has another tokenizer than the run: {difference}",
-                "leave `tokenizer` out of the spec to take over that of the model",
-            )
-        models[name] = _checked(load_masked_lm(reference), name, spec, len(tokenizer))
-
-    def on_progress(done: int, total: int) -> None:
-        folder.emit("progress", step=done, total=total)
-
-    with accelerator.main_process_first():
-        packed = pack(
-            corpus,
-            tokenizer,
-            spec.pretraining.sequence_length,
-            spec.corpus.max_tokens,
-            on_progress,
-        )
-    # Refuses a batch that the corpus cannot fill.
-    Batches(packed.train, spec.pretraining.batch_size, spec.seed, 0, accelerator.num_processes)
-    model = models.get("model.init")
-    if model is None:
-        from entromask.modeling.masked_lm import SparseMaskedLM
-
-        built = build_model(spec.model, tokenizer, spec.pretraining.sequence_length, spec.seed)
-        model = SparseMaskedLM(built)
-    facts = {
-        "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
-        "rows": {"train": len(packed.train), "validation": len(packed.validation)},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-    }
-    return _Inputs(tokenizer, packed, model, models.get("teacher"), facts)
-
-
-def _checked(model: SparseMaskedLM, name: str, spec: RunSpec, types: int) -> SparseMaskedLM:
-    """The model, if it can read this run's rows."""
-    positions = getattr(model.config, "max_position_embeddings", None)
-    length = spec.pretraining.sequence_length
-    if model.config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= model.config.pad_token_id + 1
-    if positions is not None and positions < length:
-        raise InputError(
-            f"{name} reads at most {positions} tokens, and pretraining.sequence_length is {length}",
-            f"set pretraining.sequence_length to {positions} or less",
-        )
-    predicted = len(model.projection()[0])
-    if predicted < types:
-        raise InputError(
-            f"{name} predicts {predicted} types, and its tokenizer has {types}",
-            "resize its embeddings, or use the tokenizer that it was trained with",
-        )
-    return model
-
-
-def _require_space(path: Path, inputs: _Inputs) -> None:
-    from entromask.disk import require_space
-
-    weights = 4 * inputs.facts["parameters"]
-    # Four checkpoints with Adam's two moments (one is being written) and the model itself.
-    require_space(path, 4 * 3 * weights + weights, "the run with its checkpoints")
-    if inputs.teacher is not None:
-        require_space(settings().cache, inputs.corpus.train.size, "the teacher's score store")
+        trained.loop.keep_last_and_best()
+        _save_model(spec, folder.model, inputs.model, inputs.tokenizer)
+    accelerator.wait_for_everyone()
+    return trained
 
 
 def _score(
-    spec: RunSpec, folder: RunFolder, inputs: _Inputs, accelerator: Accelerator
+    spec: RunSpec, folder: RunFolder, inputs: Inputs, accelerator: Accelerator
 ) -> tuple[ScoreStore | None, dict[str, float]]:
     """The teacher's scores of every training row, computed once for a corpus."""
     if inputs.teacher is None:
@@ -254,17 +217,18 @@ def _score(
     return store, cost
 
 
-def _pretrain(
+def _train(
     spec: RunSpec,
     folder: RunFolder,
-    inputs: _Inputs,
-    store: ScoreStore | None,
+    inputs: Inputs,
     accelerator: Accelerator,
     resume: bool,
     stop: StopRequest,
-) -> Pretraining:
+) -> Trained:
+    """Scoring, then the pretraining loop to its end, from the last checkpoint with `resume`."""
     from entromask.training.pretraining import Interrupted, Pretraining
 
+    store, scoring = _score(spec, folder, inputs, accelerator)
     folder.enter("pretraining")
     loop = Pretraining(
         spec=spec,
@@ -286,11 +250,7 @@ def _pretrain(
         raise KeyboardInterrupt from None
     finally:
         stop.can_wait = False
-    if accelerator.is_main_process:
-        loop.keep_last_and_best()
-        _save_model(spec, folder.model, inputs.model, inputs.tokenizer)
-    accelerator.wait_for_everyone()
-    return loop
+    return Trained(inputs, loop, store, scoring)
 
 
 def _save_model(
@@ -309,119 +269,26 @@ def _save_model(
 
 
 def _evaluate(
-    spec: RunSpec, folder: RunFolder, inputs: _Inputs, accelerator: Accelerator
+    spec: RunSpec, folder: RunFolder, accelerator: Accelerator
 ) -> dict[str, dict[str, Any]]:
-    if not spec.evaluation.tasks:
+    if not spec.evaluation.tasks or not accelerator.is_main_process:
         return {}
-    from entromask.glue.evaluation import evaluate
-    from entromask.glue.floors import add_floors
+    from entromask.evaluating import evaluate_model
 
     folder.enter("evaluating")
-
-    def on_progress(done: int, total: int) -> None:
-        folder.emit("progress", step=done, total=total)
-
-    def on_result(task: str, seed: int | None, result: dict[str, Any]) -> None:
-        where = task if seed is None else f"{task}, fine-tuning seed {seed}"
-        folder.emit("result", message=where, metrics=result.get("metrics", {}))
-
-    tasks = evaluate(
-        folder.model,
-        spec.evaluation,
-        folder.evaluation,
-        device=accelerator.device.type,
-        on_progress=on_progress,
-        on_result=on_result,
-        on_message=lambda message: folder.emit("warning", message=message),
-    )
-    if spec.evaluation.floor:
-        tasks = add_floors(
-            tasks,
-            folder.model,
-            spec.evaluation,
-            make_untrained=lambda path: _save_untrained(folder.model, inputs.tokenizer, path),
-            device=accelerator.device.type,
-            on_progress=on_progress,
-        )
-    return tasks
+    return evaluate_model(spec.evaluation, folder, accelerator.device.type)
 
 
-def _save_untrained(model: Path, tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """The same architecture with fresh weights: what the tasks score without pretraining."""
-    import torch
-    from transformers import AutoConfig, AutoModelForMaskedLM
-
-    from entromask.modeling.architectures import save_pretrained
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        untrained = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(model))
-    save_pretrained(untrained, tokenizer, path)
-
-
-def _results(
+def _reported(
     spec: RunSpec,
-    inputs: _Inputs,
-    loop: Pretraining,
+    folder: RunFolder,
+    trained: Trained,
     validation: dict[str, float],
     tasks: dict[str, dict[str, Any]],
-    store: ScoreStore | None,
-    scoring: dict[str, float],
-) -> dict[str, Any]:
-    from entromask.analysis.diagnostics import warnings_for
-    from entromask.glue.evaluation import averages
-    from entromask.masking.scoring import score_levels
-
-    state = loop.progress
-    tokens = state.step * spec.pretraining.batch_size * spec.pretraining.sequence_length
-    names = inputs.tokenizer.convert_ids_to_tokens(list(range(len(inputs.tokenizer))))
-    of_teacher = {}
-    if store is not None:
-        levels = score_levels(store, inputs.corpus.train, inputs.tokenizer)
-        of_teacher["teacher_score_levels"] = levels
-    data: dict[str, Any] = {
-        "spec_hash": spec.spec_hash,
-        "group_hash": spec.group_hash,
-        "seed": spec.seed,
-        "validation": validation,
-        "tasks": tasks,
-        "averages": averages(tasks),
-        "diagnostics": {
-            "plateau_exit_step": state.plateau_exit_step,
-            "strategy_start_step": state.strategy_start_step,
-            **loop.diagnostics.report(names),
-            **of_teacher,
-            "collapsed_tasks": [name for name, task in tasks.items() if task.get("collapsed")],
-        },
-        "cost": {
-            "steps": state.step,
-            "tokens": tokens,
-            "masked_tokens": state.masked_tokens,
-            "flops": state.flops,
-            "seconds": state.seconds,
-            "tokens_per_second": tokens / max(1e-9, state.seconds),
-            **{f"scoring_{name}": value for name, value in scoring.items()},
-        },
-    }
-    return data | {"warnings": warnings_for(data, spec)}
-
-
-def _finished(folder: RunFolder) -> Results:
-    import json
-
-    return Results(folder.path, json.loads(folder.results.read_text(encoding="utf-8")))
-
-
-@contextmanager
-def _stop_on_signals() -> Iterator[StopRequest]:
-    """SIGINT and SIGTERM become a StopRequest, in the main thread of a process."""
-    stop = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+) -> Results:
+    data = results_of(spec, trained, validation, tasks)
+    folder.write_results(data)
+    for warning in data["warnings"]:
+        folder.emit("warning", message=warning)
+    folder.emit("done", metrics=data["validation"])
+    return Results(folder.path, data)

@@ -30,11 +30,24 @@ class RunFolder:
     Events that come before `create` are kept and written then, so that a spec or a corpus that
     is refused leaves nothing behind. A process that is not the main one of a distributed run
     writes nothing.
+
+    Args:
+        events: the file of the events, relative to the folder; a piece of the evaluation that is
+            a job of its own has a file of its own.
     """
 
-    def __init__(self, path: Path, on_event: OnEvent | None = None, writes: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        on_event: OnEvent | None = None,
+        writes: bool = True,
+        events: str = "events.jsonl",
+    ) -> None:
         self.path = path.absolute()
+        self.events = self.path / events
         self.stage: str | None = None
+        # While True, nothing is said: a stage is gone through again for what it leaves in memory.
+        self.muted = False
         self._on_event = on_event
         self._writes = writes
         self._waiting: list[Event] | None = []
@@ -90,10 +103,27 @@ class RunFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path / "spec.yaml", spec.to_yaml())
             write_json(self.path / "environment.json", environment)
-            self._next = 1 + self._mend_events()
+        self.open()
+
+    def open(self, after: int = 0) -> None:
+        """Continues the events of a folder that is there already, and writes those that waited.
+
+        Args:
+            after: a sequence number that has been used, whatever the file says: a crash of the
+                machine may have taken lines that were read before.
+        """
+        if self._waiting is None:
+            return
+        if self._writes:
+            self._next = 1 + max(after, self._mend_events())
         waiting, self._waiting = self._waiting or [], None
         for event in waiting:
             self._write(event)
+
+    def write_results(self, data: dict[str, Any]) -> None:
+        """Writes results.json, whole or not at all."""
+        if self._writes:
+            write_json(self.results, data)
 
     def enter(self, stage: str) -> None:
         """Says that a stage starts."""
@@ -110,6 +140,8 @@ class RunFolder:
         message: str | None = None,
     ) -> None:
         """Appends an event and hands it to the listener."""
+        if self.muted:
+            return
         fields = {
             "type": type_,
             "stage": self.stage,
@@ -132,7 +164,7 @@ class RunFolder:
         numbered: Event = {"seq": self._next, **event}
         self._next += 1
         if self._writes:
-            with (self.path / "events.jsonl").open("a", encoding="utf-8") as file:
+            with self.events.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(numbered, ensure_ascii=False) + "\n")
             if numbered["type"] != "progress":
                 with (self.path / "log.txt").open("a", encoding="utf-8") as file:
@@ -141,10 +173,9 @@ class RunFolder:
 
     def _mend_events(self) -> int:
         """Cuts a line that a crash left half-written; returns the last sequence number."""
-        path = self.path / "events.jsonl"
-        if not path.is_file():
+        if not self.events.is_file():
             return 0
-        with path.open("r+b") as file:
+        with self.events.open("r+b") as file:
             content = file.read()
             whole = content[: content.rfind(b"\n") + 1]
             file.truncate(len(whole))

@@ -35,6 +35,21 @@ def add_floors(
 ) -> dict[str, dict[str, Any]]:
     """The table of `evaluate` with `untrained_floor`: the same model's score without pretraining.
 
+    Arguments and errors are those of `measure_floors`.
+    """
+    floors = measure_floors(model_dir, evaluation, make_untrained, device, on_progress)
+    return {name: {**entry, "untrained_floor": floors[name]} for name, entry in tasks.items()}
+
+
+def measure_floors(
+    model_dir: Path,
+    evaluation: Evaluation,
+    make_untrained: Callable[[Path], None],
+    device: str = "cpu",
+    on_progress: OnProgress | None = None,
+) -> dict[str, float]:
+    """By task, the score of the same model without pretraining.
+
     Measured once per set-up (configuration, tokenizer, task data, protocol, fine-tuning seeds)
     and kept in the cache, whichever run asks first; a second one that asks meanwhile waits.
 
@@ -62,7 +77,7 @@ def add_floors(
         progress = _part_of(on_progress, number, len(members))
         floors |= _measured(place, part, make_untrained, device, progress)
         progress(1, 1)
-    return {name: {**entry, "untrained_floor": floors[name]} for name, entry in tasks.items()}
+    return floors
 
 
 def _key(model: Mapping[str, Any], evaluation: Evaluation) -> str:
