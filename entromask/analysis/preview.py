@@ -67,8 +67,7 @@ def preview(
 
     - `position`, `window`, `id`, `token` (the vocabulary's own spelling);
     - `start` and `end`: code points, so that text[start:end] is what the token stands for; the
-      frame's tokens are empty, as tokens of white space alone may be, and several tokens may share
-      a character, as the bytes of an emoji;
+      frame's tokens are empty, and several tokens may share a character, as the bytes of an emoji;
     - `special`: a token that is never masked: the frame, and the unknown token;
     - `masked`: hidden because `masked` names it;
     - `entropy`: of the prediction at this position in nats, with the whole text visible except

@@ -113,9 +113,12 @@ class Previewer:
     def _load(
         self, reference: ModelReference, source: str, state: tuple[tuple[str, int], ...]
     ) -> _Loaded:
+        from transformers.utils import logging as transformers_logging
+
         from entromask.modeling.references import load_masked_lm
         from entromask.text.tokenizer import load_tokenizer
 
+        transformers_logging.disable_progress_bar()
         tokenizer = load_tokenizer(source, reference.revision)
         model = load_masked_lm(reference).to(self.device)
         counts = None if reference.run is None else _counts(run_folder(reference.run), tokenizer)

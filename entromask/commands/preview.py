@@ -80,7 +80,13 @@ def _positions(masked: str | None) -> list[int]:
 
 
 def _parts(words: str, result: dict[str, Any]) -> list[Text | Table]:
-    parts: list[Text | Table] = [_coloured(words, result), Text(), _table(words, result), Text()]
+    parts: list[Text | Table] = [
+        _coloured(words, result),
+        Text(),
+        _table(words, result),
+        Text(_LEGEND),
+        Text(),
+    ]
     for entry in result["presets"]:
         parts.append(_masked_line(words, result["tokens"], entry))
     return parts
@@ -121,11 +127,10 @@ def _table(words: str, result: dict[str, Any]) -> Table:
             *numbers,
             Text(f"{_plain(best['token'])} {best['probability']:.0%}"),
         )
-    table.caption = "entropy and surprisal in nats; hidden, surprisal: with that one token hidden"
-    table.caption_justify = "left"
     return table
 
 
+_LEGEND = "in nats; hidden, surprisal and likeliest: with that one token hidden as well"
 _NUMBERS = ("", "entropy", "hidden", "surprisal")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,29 @@ _URL = re.compile(r"hf://datasets/[^@]+@[^/]+/(.+)")
 _CARDS = ("README.md", ".huggingface.yaml")
 
 
+# A run with max_tokens reads the beginning of a split. These many words (each of them at least a
+# token) and characters are enough for it: for its rows, for the longest rows that can be held out
+# where one document in 20 is, and for the text that a tokenizer is trained on.
+WORDS_A_TOKEN = 2
+LEAST_WORDS = 25_000_000
+LEAST_CHARACTERS = 250_000_000
+
+
 @dataclass(frozen=True)
 class LocalCopy:
-    """A split as it was at `commit`: the cache's folder of that commit, and the files in order."""
+    """A split as it was at `commit`: the cache's folder of that commit, and the files in order.
+
+    `whole` is False where there are more files, for a corpus of limited max_tokens.
+    """
 
     commit: str
     folder: Path
     files: list[str]
+    whole: bool
+
+
+# Words and characters of a copy.
+Measure = Callable[[LocalCopy], tuple[int, int]]
 
 
 def find_copy(corpus: HubCorpus) -> LocalCopy | None:
@@ -40,7 +57,10 @@ def find_copy(corpus: HubCorpus) -> LocalCopy | None:
     try:
         note = json.loads(_note(corpus).read_text(encoding="utf-8"))
         commit, names = str(note["commit"]), [str(name) for name in note["files"]]
+        most = None if note["max_tokens"] is None else int(note["max_tokens"])
     except (OSError, ValueError, KeyError, TypeError):
+        return None
+    if most is not None and (corpus.max_tokens is None or corpus.max_tokens > most):
         return None
     files = []
     for name in names:
@@ -49,14 +69,19 @@ def find_copy(corpus: HubCorpus) -> LocalCopy | None:
             return None
         files.append(place)
     folder = Path(files[0].removesuffix(names[0]))
-    return LocalCopy(commit, folder, files)
+    return LocalCopy(commit, folder, files, most is None)
 
 
-def fetch_copy(corpus: HubCorpus, commit: str, data_files: dict[str, Any]) -> None:
+def fetch_copy(
+    corpus: HubCorpus, commit: str, data_files: dict[str, Any], measure: Measure
+) -> None:
     """Downloads the split at this commit; files that are in the cache already stay.
+
+    With max_tokens it stops after the file that makes the text long enough.
 
     Args:
         data_files: by split, the addresses hf://datasets/NAME@COMMIT/PATH that `datasets` reads.
+        measure: called with a copy of a single file.
 
     Raises:
         InputError: no such split, or files that are not in the data set's own repository.
@@ -81,19 +106,38 @@ def fetch_copy(corpus: HubCorpus, commit: str, data_files: dict[str, Any]) -> No
             "download them by hand and use corpus: {source: local, path: FOLDER}",
         )
     place: dict[str, Any] = {"repo_type": "dataset", "revision": commit}
-    missing = [name for name in names if not try_to_load_from_cache(corpus.name, name, **place)]
-    if missing:
-        infos = HfApi().get_paths_info(corpus.name, missing, **place)
-        size = sum(getattr(info, "size", 0) for info in infos)
-        require_space(Path(HF_HUB_CACHE), size, f"the data set '{corpus.name}'")
-    for name in missing:
-        hf_hub_download(corpus.name, name, **place)
     for name in _CARDS:
         try:
             hf_hub_download(corpus.name, name, **place)
         except EntryNotFoundError:
             continue
-    write_once(_note(corpus), json.dumps({"commit": commit, "files": names}).encode())
+    infos = HfApi().get_paths_info(corpus.name, names, **place)
+    sizes = {info.path: int(getattr(info, "size", 0)) for info in infos}
+    cached = [name for name in names if try_to_load_from_cache(corpus.name, name, **place)]
+    what = f"the data set '{corpus.name}'"
+    if corpus.max_tokens is None:
+        missing = sum(sizes.get(name, 0) for name in names if name not in cached)
+        require_space(Path(HF_HUB_CACHE), missing, what)
+    words = characters = 0
+    for number, name in enumerate(names, start=1):
+        if name not in cached:
+            require_space(Path(HF_HUB_CACHE), sizes.get(name, 0), what)
+        file = hf_hub_download(corpus.name, name, **place)
+        if corpus.max_tokens is None or number == len(names):
+            continue
+        part = LocalCopy(commit, Path(file.removesuffix(name)), [file], False)
+        more_words, more_characters = measure(part)
+        words, characters = words + more_words, characters + more_characters
+        enough = max(LEAST_WORDS, WORDS_A_TOKEN * corpus.max_tokens)
+        if words >= enough and characters >= LEAST_CHARACTERS:
+            break
+    whole = number == len(names)
+    note = {
+        "commit": commit,
+        "files": names[:number],
+        "max_tokens": None if whole else corpus.max_tokens,
+    }
+    write_once(_note(corpus), json.dumps(note).encode())
 
 
 def _note(corpus: HubCorpus) -> Path:

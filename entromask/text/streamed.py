@@ -50,22 +50,35 @@ def open_hub_corpus(corpus: HubCorpus) -> Corpus:
 
 
 def prefetch_hub_corpus(corpus: HubCorpus) -> str:
-    """Brings all files of the split into the Hub's cache; returns what is here, in words.
+    """Brings the files of the split into the Hub's cache; returns what is here, in words.
 
-    Without a network, a copy that is here already will do.
+    With corpus.max_tokens, only as many of them as a run can need. Without a network, a copy that
+    is here already will do.
 
     Raises:
         InputError, DependencyMissingError: as `open_hub_corpus`.
         DiskFullError: there is no room for it.
     """
+    open_hub_corpus(corpus)  # refuses what cannot be used before all of it is downloaded
     if not _is_local(corpus):
         with _errors(corpus):
             copy = find_copy(corpus)
             commit = _commit(corpus, copy)
             if copy is None or copy.commit != commit:
-                fetch_copy(corpus, commit, _data_files(corpus, commit))
-    open_hub_corpus(corpus)
+                addresses = _data_files(corpus, commit)
+                fetch_copy(corpus, commit, addresses, lambda part: _measure(corpus, part))
     return _what(corpus)
+
+
+def _measure(corpus: HubCorpus, copy: LocalCopy) -> tuple[int, int]:
+    """How many words and characters a copy holds."""
+    words = characters = 0
+    rows = _load(corpus, None, copy).select_columns([corpus.column])
+    for row in _rows(corpus, rows):
+        text = checked_text(row.get(corpus.column), _what(corpus), corpus.column) or ""
+        words += len(text.split())
+        characters += len(text)
+    return words, characters
 
 
 def _what(corpus: HubCorpus) -> str:
@@ -136,6 +149,12 @@ def _documents(corpus: HubCorpus, revision: str | None, copy: LocalCopy | None) 
             text = checked_text(row.get(corpus.column), where, corpus.column)
             for part in bounded(text or ""):
                 yield Text(part, number)
+        if copy is not None and not copy.whole:
+            # Never silently less text than the stream would give.
+            raise InputError(
+                f"the part of {_what(corpus)} that was prefetched is too short for this run",
+                "run `entromask prefetch` without corpus.max_tokens",
+            )
 
 
 def _rows(corpus: HubCorpus, dataset: Any) -> Iterator[dict[str, Any]]:

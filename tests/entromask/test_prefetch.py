@@ -230,7 +230,48 @@ def test_a_split_that_is_not_there_is_named(brought: Brought, tmp_path: Path) ->
     with brought.hub.serving():
         done = Box(tmp_path, brought.hub.endpoint).entromask("prefetch", str(spec))
     assert done.returncode == 2
-    assert "has no split 'dev', only train, test" in done.stderr
+    assert "split 'dev' cannot be opened" in done.stderr
+    assert not [one for one in done.stdout.splitlines() if one.startswith("here: the data set")]
+
+
+# The first documents of a corpus whose max_tokens is given, then what happens after them.
+BEGINNING = """
+import itertools, json, sys
+from entromask.errors import InputError
+from entromask.spec import RunSpec
+from entromask.text.corpus import open_corpus
+corpus = open_corpus(RunSpec.parse({"corpus": json.loads(sys.argv[1])}).corpus)
+documents = corpus.documents("train")
+print(json.dumps([corpus.fingerprint, *itertools.islice(documents, 20)]))
+try:
+    print(json.dumps(len(list(documents))))
+except InputError as error:
+    print(json.dumps(error.message))
+"""
+
+
+def test_with_max_tokens_only_the_beginning_is_brought_and_nothing_is_cut_off_silently(
+    brought: Brought, tmp_path: Path
+) -> None:
+    spec = tmp_path / "spec.yaml"
+    limited = CORPUS | {"max_tokens": 200}
+    spec.write_text(json.dumps({"corpus": limited}))
+    # The margins for rows and tokenizers are far above the size of a test.
+    small = "import entromask.text.local_copy as c; c.LEAST_WORDS = c.LEAST_CHARACTERS = 1; "
+    with brought.hub.serving():
+        box = Box(tmp_path / "box", brought.hub.endpoint)
+        done = box(small + "from entromask.cli import main; main()", "prefetch", str(spec))
+        assert done.returncode == 0, done.stderr
+        other = Box(tmp_path / "other box", brought.hub.endpoint)
+        streamed = other(BEGINNING, json.dumps(limited)).stdout.splitlines()
+    files = (box.folder / "hf" / "hub").glob("datasets--a--corpus/snapshots/*/b/*")
+    assert [file.name for file in files] == ["train-0.jsonl"]
+    copied = box(BEGINNING, json.dumps(limited), ENTROMASK_HUB="offline").stdout.splitlines()
+    assert copied[0] == streamed[0]
+    assert json.loads(streamed[1]) > 20
+    assert "that was prefetched is too short for this run" in copied[1]
+    more = box(BEGINNING, json.dumps(CORPUS | {"max_tokens": 201}))
+    assert "'a/corpus' is not on this machine" in more.stderr
 
 
 def test_a_spec_that_names_nothing_on_the_hub_does_nothing(
