@@ -245,9 +245,18 @@ class Client(Catalogue):
         """The content of the run's results.json."""
         return self._transport.get(Resource, f"{_path(run)}/results").model_dump()
 
-    def logs(self, run: RunRef) -> str:
-        """The run's log so far."""
-        return self._transport.request("GET", f"{_path(run)}/logs", headers=_TEXT).text
+    def logs(self, run: RunRef, tail: int | None = None) -> str:
+        """The run's log so far, or its last `tail` lines."""
+        pieces, params = [], {} if tail is None else {"tail": tail}
+        while True:
+            answer = self._transport.request(
+                "GET", f"{_path(run)}/logs", headers=_TEXT, params=params
+            )
+            pieces.append(answer.text)
+            # It comes in pieces; the last one is empty.
+            if not answer.text or tail is not None:
+                return "".join(pieces)
+            params = {"offset": int(answer.headers["X-Next-Offset"])}
 
     def artifacts(self, run: RunRef) -> list[Artifact]:
         """The files of the run."""

@@ -34,7 +34,7 @@ runs = typer.Typer(help="List the runs of the service; look at one, stop it, con
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run's id, or the beginning of it.")]
 Ids = Annotated[
-    list[str], typer.Argument(metavar="ID...", help="Ids of runs, or the beginnings of them.")
+    list[str], typer.Argument(metavar="ID", help="Ids of runs, or the beginnings of them.")
 ]
 # The score in a list: the broadest average that there is.
 _AVERAGES = ("glue9", "glue8", "available")

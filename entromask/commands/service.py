@@ -109,11 +109,11 @@ def watch(client: Client, run: Run, as_json: bool = False) -> None:
 def _say_what_it_waits_for(client: Client, run: Run, console: Console) -> None:
     if run.status != "queued":
         return
-    queue = client.queue()
-    if queue.workers == 0:
-        console.print("queued; no worker is running yet", highlight=False)
-    elif queue.running:
-        console.print(f"queued; {queue.running} jobs are running", highlight=False)
+    workers = [worker for worker in client.workers() if worker.queue == "train"]
+    if not workers:
+        console.print("queued; no worker is there to run it yet", highlight=False)
+    elif all(worker.status == "busy" for worker in workers):
+        console.print("queued; every worker is busy", highlight=False)
 
 
 def _say_how_it_ended(client: Client, run: Run) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from entromask.resources import OVER, Event, Page, Run
+from entromask.resources import OVER, Event, Page, Progress, Resource, Run, RunStatus
 from entromask.rest.errors import ApiError, UnreachableError
 from entromask.rest.transport import Transport
 
@@ -21,6 +22,9 @@ _POLL = 1.0
 _BUSY = (429, 502, 503, 504)
 # Of the latest metrics: what a progress bar shows.
 _SHOWN = ("training_loss",)
+
+
+Read = TypeVar("Read", bound=Resource)
 
 
 class _NoStreamError(Exception):
@@ -65,6 +69,15 @@ def follow(transport: Transport, path: str, after: int = 0) -> Iterator[Event]:
         time.sleep(wait)
 
 
+class _Standing(Resource):
+    """What a message `progress` holds: how the run stands."""
+
+    status: RunStatus
+    stage: str | None = None
+    progress: Progress | None = None
+    metrics: dict[str, Any]
+
+
 @dataclass
 class _Frame:
     kind: str
@@ -84,9 +97,11 @@ class _Follower:
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
                 raise _NoStreamError
             for frame in frames(response.iter_lines()):
-                if frame.kind == "run":
-                    yield from self._moved(Run.model_validate_json(frame.data))
-                elif (event := _event(frame)) is not None:
+                if frame.kind == "end":
+                    return
+                if frame.kind == "progress" and (now := _read(_Standing, frame)):
+                    yield from self._moved(now)
+                elif frame.kind == "event" and (event := _read(Event, frame)):
                     yield from self._new(event)
 
     def rest(self) -> Iterator[Event]:
@@ -100,7 +115,7 @@ class _Follower:
             for event in page.data:
                 yield from self._new(event)
             more = page.has_more and bool(page.data)
-        yield from self._moved(run)
+        yield from self._moved(_Standing(**run.model_dump(include=set(_Standing.model_fields))))
         self.over = run.status in OVER
 
     def _new(self, event: Event) -> Iterator[Event]:
@@ -108,23 +123,23 @@ class _Follower:
             self.last = event.seq
             yield event
 
-    def _moved(self, run: Run) -> Iterator[Event]:
+    def _moved(self, now: _Standing) -> Iterator[Event]:
         """A progress event where the run has moved on since the last one."""
-        if run.status != "running" or run.progress is None or run.stage is None:
+        if now.status != "running" or now.progress is None or now.stage is None:
             return
-        at = (run.stage, run.progress.step, run.progress.total)
+        at = (now.stage, now.progress.step, now.progress.total)
         if at == self._progress:
             return
         self._progress = at
-        figures = {key: value for key, value in run.metrics.items() if key in _SHOWN}
-        figures |= run.progress.model_dump(include={"tokens_per_second", "eta_seconds"})
+        figures = {key: value for key, value in now.metrics.items() if key in _SHOWN}
+        figures |= now.progress.model_dump(include={"tokens_per_second", "eta_seconds"})
         yield Event(
             seq=self.last,
             time="",
             type="progress",
-            stage=run.stage,
-            step=run.progress.step,
-            total=run.progress.total,
+            stage=now.stage,
+            step=now.progress.step,
+            total=now.progress.total,
             metrics={key: value for key, value in figures.items() if value is not None},
         )
 
@@ -147,9 +162,9 @@ def frames(lines: Iterable[str]) -> Iterator[_Frame]:
             data.append(value)
 
 
-def _event(frame: _Frame) -> Event | None:
-    """None for a kind of a newer server."""
+def _read(kind: type[Read], frame: _Frame) -> Read | None:
+    """None for what a newer server may send."""
     try:
-        return Event.model_validate_json(frame.data)
+        return kind.model_validate_json(frame.data)
     except ValidationError:
         return None
