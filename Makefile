@@ -23,7 +23,7 @@ help:  ## this list
 setup: $(STAMP)  ## the environment alone, in .venv
 
 demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minutes
-	$(BIN)/entromask demo
+	$(BIN)/entromask demo $(if $(EXIT),--exit)
 
 test: $(STAMP)  ## every test that needs no GPU
 	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu"

@@ -19,6 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from entromask.commands.demo import demo
 from entromask.commands.prefetch import prefetch
 from entromask.commands.preview import preview
 from entromask.commands.runs import runs
@@ -26,7 +27,7 @@ from entromask.commands.submit import submit
 from entromask.commands.up import up
 from entromask.errors import EntromaskError, InputError
 from entromask.settings import settings
-from entromask.terminal import duration, reporter
+from entromask.terminal import reporter
 
 CANCELLED = 130
 
@@ -177,34 +178,6 @@ def _repeated(option: str, values: list[str] | None) -> list[str]:
 
 
 @app.command()
-def demo(
-    output: Annotated[
-        Path | None,
-        typer.Option(help="Where the runs go; default: a new folder under ENTROMASK_HOME/runs."),
-    ] = None,
-) -> None:
-    """Random, teacher-entropy and self-entropy masking, compared, in minutes on a CPU."""
-    from entromask.demo import run_demo
-
-    _hide_library_bars()
-    folder = output or settings().runs / time.strftime("demo-%Y%m%d-%H%M%S")
-    console = Console(stderr=True)
-    start = time.monotonic()
-
-    def announce(name: str) -> None:
-        _current.append(folder / name)
-        console.print(f"\n{name}", style="bold", highlight=False)
-
-    with _cancellable(shlex.join(["entromask", "demo", "--output", str(folder)])):
-        folders = run_demo(folder, announce, lambda: reporter(console, sys.stdout))
-    print()
-    _print_comparison([str(place) for place in folders], "text", None)
-    print(f"\nThe runs lie in {folder}, each with its model in model/, ready for transformers.")
-    print(f"Compare them again: entromask compare {folder}/*")
-    print(f"Total time: {duration(time.monotonic() - start)}")
-
-
-@app.command()
 def compare(
     runs: Annotated[
         list[str],
@@ -286,6 +259,7 @@ def doctor(
         raise typer.Exit(1)
 
 
+app.command()(demo)
 app.command()(preview)
 app.command()(prefetch)
 app.command()(up)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from entromask.spec import RunSpec
-from entromask.terminal import Reporter
+if TYPE_CHECKING:
+    from entromask.client import Client
+    from entromask.resources import Run
 
 # Large enough that every run leaves the unigram plateau, small enough for minutes on two cores.
 SIZES: dict[str, Any] = {
@@ -21,60 +20,52 @@ SIZES: dict[str, Any] = {
     "fine_tuning_seeds": [0, 1],
 }
 
-# The random run is the teacher of the second.
-PRESETS = ("random", "teacher-masked-entropy-sample", "self-entropy-sample")
+TAG = "demo"
+TEACHER = "random"
+# In the order in which they are shown; the random run is the teacher of the second.
+PRESETS = (TEACHER, "teacher-masked-entropy-sample", "self-entropy-sample")
 
 
-def demo_specs(folder: Path) -> dict[str, RunSpec]:
-    """The demo's runs by name, in their order; each lies in `folder` / name."""
-    return {preset: _spec(preset, folder) for preset in PRESETS}
-
-
-def _spec(preset: str, folder: Path) -> RunSpec:
-    return RunSpec.parse(
-        {
-            "name": preset,
-            "tags": ["demo"],
-            "corpus": {"source": "builtin", "max_tokens": SIZES["max_tokens"]},
-            "tokenizer": {"source": "train", "vocab_size": SIZES["vocab_size"]},
-            "model": {"architecture": "modernbert", "size": "tiny"},
-            "teacher": {"run": str(folder / "random")} if preset.startswith("teacher") else None,
-            "masking": {"preset": preset},
-            "pretraining": {
-                "budget": {"steps": SIZES["steps"]},
-                "batch_size": SIZES["batch_size"],
-                "sequence_length": SIZES["sequence_length"],
-                "learning_rate": SIZES["learning_rate"],
-                "evaluate_every": SIZES["evaluate_every"],
-            },
-            "evaluation": {
-                "tasks": ["demo-order", "demo-pair"],
-                "seeds": SIZES["fine_tuning_seeds"],
-            },
+def demo_spec(preset: str, teacher: str | None) -> dict[str, Any]:
+    """One of the demo's runs; `teacher` is the id of the random run, where the preset asks it."""
+    return {
+        "name": preset,
+        "tags": [TAG],
+        "corpus": {"source": "builtin", "max_tokens": SIZES["max_tokens"]},
+        "tokenizer": {"source": "train", "vocab_size": SIZES["vocab_size"]},
+        "model": {"architecture": "modernbert", "size": "tiny"},
+        "teacher": {"run": teacher} if preset.startswith("teacher") else None,
+        "masking": {"preset": preset},
+        "pretraining": {
+            "budget": {"steps": SIZES["steps"]},
+            "batch_size": SIZES["batch_size"],
+            "sequence_length": SIZES["sequence_length"],
+            "learning_rate": SIZES["learning_rate"],
+            "evaluate_every": SIZES["evaluate_every"],
         },
-        "the demo's spec",
-    )
+        "evaluation": {
+            "tasks": ["demo-order", "demo-pair"],
+            "seeds": SIZES["fine_tuning_seeds"],
+        },
+    }
 
 
-def run_demo(
-    folder: Path, announce: Callable[[str], None], reporter: Callable[[], Reporter]
-) -> list[Path]:
-    """Runs the three one after another and returns their folders; what is finished is kept.
-
-    Args:
-        announce: told each run's name before it starts.
-        reporter: makes what follows one run's events.
+def submit_demo(client: Client) -> list[Run]:
+    """Queues the runs and returns them; those that an earlier demo made are taken up again.
 
     Raises:
-        EntromaskError: as `entromask.pipeline.run`.
+        EntromaskError: the service cannot be reached or refuses.
     """
-    from entromask import pipeline
+    runs: list[Run] = []
+    for preset in PRESETS:
+        runs.append(_run(client, demo_spec(preset, runs[0].id if runs else None)))
+    return runs
 
-    folders = []
-    for name, spec in demo_specs(folder).items():
-        announce(name)
-        place = folder / name
-        with reporter() as report:
-            results = pipeline.run(spec, output=place, resume=place.exists(), on_event=report)
-        folders.append(results.folder)
-    return folders
+
+def _run(client: Client, spec: dict[str, Any]) -> Run:
+    spec_hash = client.validate_run(spec).spec_hash
+    for run in client.list_runs(tag=TAG):
+        if run.spec_hash == spec_hash:
+            again = {"cancelled": client.resume, "failed": client.retry}.get(run.status)
+            return again(run) if again else run
+    return client.create_run(spec)

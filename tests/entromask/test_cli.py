@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from entromask import cli
-from entromask.demo import PRESETS, demo_specs
+from entromask.demo import PRESETS, demo_spec
 from entromask.doctor import diagnose
 from entromask.settings import settings
+from entromask.spec import RunSpec
 from tests.entromask.analysis import build
 
 Command = Callable[..., int]
@@ -267,16 +268,16 @@ def test_doctor_finds_a_glue_folder_that_is_not_there(
     assert found == ["ok", "missing"]
 
 
-def test_the_demo_is_three_strategies_that_differ_in_the_masking_alone(tmp_path: Path) -> None:
-    specs = {name: spec.resolved().data() for name, spec in demo_specs(tmp_path).items()}
-    assert tuple(specs) == PRESETS
+def test_the_demo_is_three_strategies_that_differ_in_the_masking_alone() -> None:
+    specs = {preset: demo_spec(preset, "run_1") for preset in PRESETS}
     shared: list[dict[str, Any]] = [
         {key: part for key, part in spec.items() if key not in ("name", "masking", "teacher")}
         for spec in specs.values()
     ]
     assert shared[0] == shared[1] == shared[2]
-    assert specs["teacher-masked-entropy-sample"]["teacher"]["run"] == str(tmp_path / "random")
-    assert specs["random"]["seed"] == specs["self-entropy-sample"]["seed"]
+    assert specs["teacher-masked-entropy-sample"]["teacher"] == {"run": "run_1"}
+    for preset in ("random", "self-entropy-sample"):
+        assert RunSpec.parse(specs[preset]).resolved().masking.preset == preset
 
 
 def test_the_installed_script_answers() -> None:
