@@ -1,0 +1,166 @@
+"""Checks of a spec that came over the API: the paths it may name, the runs it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.db.tables import Run
+from backend.store.locks import get_run
+from entromask.settings import settings
+from entromask.spec import (
+    LocalCorpus,
+    LocalTokenizer,
+    ModelReference,
+    RunSpec,
+)
+from entromask.spec_errors import Location, Problem, SpecError
+
+_TAG_LENGTH = 100
+_HINT = "ENTROMASK_DATA_DIRS names the folders that a spec sent to the API may use"
+
+
+@dataclass(frozen=True)
+class CheckedSpec:
+    """A resolved spec, and the run that has to succeed before it can start."""
+
+    spec: RunSpec
+    waits_for: str | None
+
+
+def check_spec(session: Session, data: dict[str, Any], *, lock: bool = False) -> CheckedSpec:
+    """A spec from the body of a request, with every default written out.
+
+    Args:
+        lock: hold the runs that it names, so that none of them ends or goes before the commit.
+
+    Raises:
+        SpecError: keys or values that are not allowed, a path outside the data folders, a run
+            that is not there or has no model to come.
+    """
+    spec = RunSpec.parse(data)
+    found = [*_tags(spec), *_paths(spec)]
+    waits, more = _runs(session, spec, lock)
+    _refuse([*found, *more])
+    return CheckedSpec(spec.resolved(), waits)
+
+
+def _refuse(found: list[Problem]) -> None:
+    if found:
+        lines = [f"{'.'.join(map(str, place))}: {sentence}" for place, sentence in found]
+        raise SpecError("spec: " + "; ".join(lines), _HINT, found)
+
+
+def _tags(spec: RunSpec) -> Iterator[Problem]:
+    for number, tag in enumerate(spec.tags):
+        if not 0 < len(tag) <= _TAG_LENGTH:
+            yield Problem(("tags", number), f"a tag has 1 to {_TAG_LENGTH} characters")
+
+
+def _references(spec: RunSpec) -> Iterator[tuple[Location, ModelReference]]:
+    if spec.teacher is not None:
+        yield ("teacher",), spec.teacher
+    if isinstance(spec.model.init, ModelReference):
+        yield ("model", "init"), spec.model.init
+
+
+def _local_paths(spec: RunSpec) -> Iterator[tuple[Location, str]]:
+    if isinstance(spec.corpus, LocalCorpus):
+        yield ("corpus", "path"), spec.corpus.path
+    if isinstance(spec.tokenizer, LocalTokenizer):
+        yield ("tokenizer", "path"), spec.tokenizer.path
+    for place, reference in _references(spec):
+        if reference.path is not None:
+            yield (*place, "path"), reference.path
+    source = spec.evaluation.source
+    if source is not None and isinstance(source.local, str):
+        yield ("evaluation", "source", "local"), source.local
+    elif source is not None:
+        for number, folder in enumerate(source.folders):
+            yield ("evaluation", "source", "local", number), folder
+
+
+def _paths(spec: RunSpec) -> Iterator[Problem]:
+    for place, path in _local_paths(spec):
+        sentence = check_path(path)
+        if sentence:
+            yield Problem(place, sentence)
+
+
+def check_path(path: str) -> str | None:
+    """What is wrong with a path that a request names; None where nothing is.
+
+    Symbolic links are resolved first. What lies in a run of this server may always be named.
+    """
+    try:
+        given = Path(path).expanduser()
+        resolved = given.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return f"'{path[:200]}' is not a path"
+    if not given.is_absolute():
+        return f"'{path[:200]}' is relative; the server needs an absolute path"
+    folders = settings().data_folders
+    roots = [*(folders or []), settings().runs.resolve()]
+    inside = [root for root in roots if resolved.is_relative_to(root)]
+    if folders is not None and not inside:
+        allowed = ", ".join(map(str, folders)) or "none"
+        return f"'{path[:200]}' is not in a folder that specs may name; allowed: {allowed}"
+    # Where the folder itself is not here, it is the workers' own.
+    if (folders is None or any(root.is_dir() for root in inside)) and not _exists(resolved):
+        return f"there is no '{path[:200]}'"
+    return None
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _runs(session: Session, spec: RunSpec, lock: bool) -> tuple[str | None, list[Problem]]:
+    """The run to wait for, and what is wrong with the runs that a spec names."""
+    named = {ref.run for _, ref in _references(spec) if ref.run is not None}
+    # In one order everywhere, so that two requests never wait for each other.
+    rows = {name: get_run(session, name, lock=lock) for name in sorted(named)}
+    waits: list[str] = []
+    found: list[Problem] = []
+    for place, reference in _references(spec):
+        if reference.run is None:
+            continue
+        row = rows[reference.run]
+        sentence = _folder_of_a_run(reference.run) if row is None else _state_of(row)
+        if sentence:
+            found.append(Problem((*place, "run"), sentence))
+        elif row is not None and row.status != "succeeded" and row.id not in waits:
+            waits.append(row.id)
+    if len(waits) > 1:
+        sentence = f"the runs {' and '.join(waits)} are both unfinished; a run waits for one"
+        found.append(Problem(("teacher", "run"), sentence))
+    return (waits[0] if waits else None), found
+
+
+def _state_of(run: Run) -> str | None:
+    verb = {"failed": "retry", "cancelled": "resume", "cancelling": "resume"}.get(run.status)
+    if verb is None:
+        return None
+    return f"the run {run.id} is {run.status} and has no model; {verb} it first"
+
+
+def _folder_of_a_run(name: str) -> str | None:
+    """A run that the database does not know: by its path, or made here without the service."""
+    if "/" in name or name.startswith(("~", ".")):
+        sentence = check_path(name)
+        if sentence is None and not (Path(name).expanduser() / "spec.yaml").is_file():
+            return f"'{name[:200]}' holds no spec.yaml, so it is no run"
+        return sentence
+    try:
+        if (settings().runs / name / "spec.yaml").is_file():
+            return None
+    except (OSError, ValueError):
+        pass
+    return f"no run '{name[:200]}'"

@@ -1,0 +1,83 @@
+"""What a spec would become: resolved, hashed, with its cost and what its author should know."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from backend.estimates import estimate
+from backend.specs import CheckedSpec, check_spec
+from backend.store.history import finished, has_group
+from entromask.analysis.cautions import ENOUGH_SEEDS
+from entromask.glue.tasks import TASKS
+from entromask.resources import Validation
+from entromask.settings import settings
+from entromask.spec import RunSpec
+
+# Runs with fewer tokens than this have ended on the plateau of unigram frequencies in every
+# measurement so far (METHOD.md).
+_PLATEAU_TOKENS = 1_000_000
+
+
+def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
+    """The answer to `validate_only`, as `resources.Validation`.
+
+    Raises:
+        SpecError: the spec is refused.
+    """
+    checked = check_spec(session, data)
+    spec = checked.spec
+    cost = estimate(spec, finished(session))
+    seeds = has_group(session, spec.group_hash, spec.seed)
+    return Validation(
+        spec=spec.data(),
+        spec_hash=spec.spec_hash,
+        group_hash=spec.group_hash,
+        estimate=cost,
+        warnings=list(warnings(checked, seeds, cost.tokens)),
+    ).model_dump()
+
+
+def warnings(checked: CheckedSpec, seeds: int, tokens: int | None) -> Iterator[str]:
+    """What is allowed and still worth knowing, one sentence each.
+
+    Args:
+        seeds: how many seeds of this method there will be.
+    """
+    spec = checked.spec
+    if checked.waits_for is not None:
+        yield f"the run starts when {checked.waits_for} has succeeded"
+    if seeds < ENOUGH_SEEDS:
+        yield (
+            f"with this run the method has {seeds} of at least {ENOUGH_SEEDS} pretraining seeds; "
+            "a difference of single runs proves nothing"
+        )
+    yield from _of_masking(spec)
+    if tokens is not None and tokens < _PLATEAU_TOKENS and spec.model.init == "scratch":
+        yield (
+            f"{tokens:,} tokens are few: runs this short usually end on the plateau of unigram "
+            "frequencies, where masking makes no difference"
+        )
+    yield from _of_evaluation(spec)
+
+
+def _of_masking(spec: RunSpec) -> Iterator[str]:
+    masking = spec.masking
+    if spec.teacher is not None and masking.source != "teacher":
+        yield "teacher is given but not used: the masking takes no scores from it"
+    if masking.source == "self" and masking.refresh == "fresh":
+        yield "fresh scores of the model itself take a further forward pass each step"
+
+
+def _of_evaluation(spec: RunSpec) -> Iterator[str]:
+    tasks = [TASKS[name] for name in spec.evaluation.tasks]
+    if not tasks:
+        yield "no tasks: the run ends with its validation loss, without scores"
+    real = [task.name for task in tasks if task.kind != "demo"]
+    if real and spec.evaluation.source is None and not settings().glue_folders:
+        yield (
+            "evaluation.source is null and ENTROMASK_GLUE_DIR is not set on this server: the "
+            f"workers' own is used for {', '.join(real)}, else the Hub"
+        )
