@@ -15,7 +15,7 @@ CODE := entromask backend worker tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint bench docs lock clean
+.PHONY: help setup demo up test lint bench docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -24,6 +24,9 @@ setup: $(STAMP)  ## the environment alone, in .venv
 
 demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minutes
 	$(BIN)/entromask demo $(if $(EXIT),--exit)
+
+up: $(STAMP)  ## the whole service on this machine; Ctrl-C stops it
+	$(BIN)/entromask up
 
 test: $(STAMP)  ## every test that needs no GPU
 	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu"
