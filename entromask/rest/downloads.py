@@ -100,7 +100,8 @@ def _receive(transport: Transport, url: str, part: Path) -> None:
         if continued and _start(response.headers.get("Content-Range", "")) != have:
             raise UnreachableError(f"{url} was sent from another place than asked for")
         with part.open("ab" if continued else "wb") as file:
-            for chunk in response.iter_bytes(1 << 20):
+            # As the pieces come: what has arrived before a break stays.
+            for chunk in response.iter_bytes():
                 file.write(chunk)
 
 
