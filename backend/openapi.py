@@ -29,6 +29,7 @@ def describe(app: FastAPI) -> None:
 
 def _errors(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
-        content = response.get("content", {})
-        if int(status) >= 400 and "application/json" in content:
-            response["content"] = {MEDIA_TYPE: content["application/json"]}
+        if int(status) >= 400 and response.get("content"):
+            # FastAPI declares them with the media type of the answers that are none.
+            (content,) = response["content"].values()
+            response["content"] = {MEDIA_TYPE: content}

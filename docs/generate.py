@@ -1,4 +1,4 @@
-"""Writes the references in docs/ from the code: spec keys, settings, strategies, commands.
+"""Writes the references in docs/ from the code: spec keys, settings, strategies, commands, API.
 
 `make docs` runs it; a test fails when what it would write differs from what is there.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import typer
 
+from backend.app import create_app
 from entromask import spec
 from entromask.cli import app
 from entromask.presets import MASKING_PRESETS, PROTOCOLS, SIZES
@@ -180,7 +181,12 @@ def commands() -> str:
     return HEADER + "\n".join(lines)
 
 
+def openapi() -> str:
+    return json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
 FILES = {
+    "openapi.json": openapi,
     "runspec.schema.json": schema,
     "runspec.md": runspec,
     "settings.md": settings,

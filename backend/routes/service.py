@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response, Security
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -135,8 +136,9 @@ class _State(Collector):
     "/metrics",
     operation_id="read_service_metrics",
     summary="Counters for Prometheus",
+    response_class=PlainTextResponse,
     responses={
-        200: {"description": "text", "content": {"text/plain": {"schema": {"type": "string"}}}},
+        200: {"description": "in Prometheus' text format"},
         **responses(400, 401, 403, 429, 503),
     },
     dependencies=[Security(bearer)],
