@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import json
+import logging
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -26,15 +27,21 @@ from entromask.settings import settings
 _PIECE = 1024 * 1024
 # The other fields and the multipart frame around the file.
 _FRAME = 64 * 1024
+_DRAINED = 16 * 1024 * 1024
+
+_log = logging.getLogger(__name__)
 
 
 class Place:
-    """The folder of an upload under way; `keep` is set once the database knows of it."""
+    """The folder of an upload under way; to `keep` once the database knows of it."""
 
     def __init__(self, corpus_id: str) -> None:
         self.corpus_id = corpus_id
         self.folder = settings().corpora / corpus_id
-        self.keep = False
+        self.kept = False
+
+    def keep(self) -> None:
+        self.kept = True
 
 
 @contextmanager
@@ -56,7 +63,7 @@ def receiving(corpus_id: str) -> Iterator[Place]:
                 place.folder.mkdir()
                 yield place
             finally:
-                if not place.keep:
+                if not place.kept:
                     shutil.rmtree(place.folder, ignore_errors=True)
                 marker.unlink(missing_ok=True)
 
@@ -83,6 +90,25 @@ def remove_leftovers(is_stored: Callable[[str], bool]) -> list[str]:
                 removed.append(marker.name)
             marker.unlink(missing_ok=True)
     return removed
+
+
+def move_to_trash(corpus_id: str) -> None:
+    """Puts a deleted corpus's files into ENTROMASK_HOME/trash: nothing is lost by a DELETE."""
+    trash = settings().root / "trash"
+    try:
+        trash.mkdir(parents=True, exist_ok=True)
+        shutil.move(settings().corpora / corpus_id, trash / corpus_id)
+    except OSError as error:
+        _log.warning("the files of the deleted corpus %s stay: %s", corpus_id, error)
+
+
+async def drain(stream: AsyncIterator[bytes]) -> None:
+    """Reads a little of what a refused client still sends, so that it gets to read the answer."""
+    left = _DRAINED
+    async for chunk in stream:
+        left -= len(chunk)
+        if left < 0:
+            return
 
 
 async def receive(

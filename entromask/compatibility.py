@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # Values that the contract knows and a later version brings: (field, value) of a resolved spec.
 _NOT_YET: tuple[tuple[str, Any], ...] = (
-    ("corpus.source", "upload"),
     ("model.init", "teacher-complete"),
     ("model.init", "teacher-embeddings"),
     ("masking.score", "surprisal"),

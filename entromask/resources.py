@@ -254,6 +254,18 @@ class PreviewRequest(Request):
     masked: list[int] = Field(default=[], description="token positions to hide", max_length=10_000)
 
 
+class Preview(Resource):
+    """The answer to POST /v1/previews; entropies and surprisals in nats."""
+
+    object: Literal["preview"] = "preview"
+    seed: int
+    max_entropy: float = Field(description="ln of the vocabulary's size")
+    tokens: list[dict[str, Any]]
+    presets: list[dict[str, Any]]
+    agreement: Any = Field(None, description="between the presets' masks")
+    warnings: list[str] = []
+
+
 class Strategy(Resource):
     """A masking preset."""
 

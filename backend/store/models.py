@@ -40,7 +40,7 @@ def get_model(session: Session, model_id: str) -> Model | None:
 
 
 def list_models(session: Session, limit: int, after: Cursor | None) -> list[Model]:
-    """Newest first, at most `limit`, behind the (created_at, id) of `after`; runs by their start."""
+    """Newest first, at most `limit`, behind the (created_at, id) of `after`."""
     registered = select(Model)
     runs = select(Run).where(Run.status == "succeeded")
     if after is not None:

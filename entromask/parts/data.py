@@ -41,10 +41,14 @@ class HubCorpus(Part):
 
 
 class UploadCorpus(Part):
-    """A corpus that was uploaded to the service."""
+    """A corpus that was uploaded to the service, found under ENTROMASK_HOME/corpora."""
 
-    source: Literal["upload"] = Field(description="not available yet")
-    id: str = Field(description="an uploaded corpus")
+    source: Literal["upload"] = Field(description="a file uploaded to the service")
+    # A folder's name: nothing in it may lead elsewhere.
+    id: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="an uploaded corpus, such as `corpus_0193f2`"
+    )
+    column: str = Field("text", description="the text column of .jsonl and .parquet")
     max_tokens: int | None = Field(None, ge=1, description="use at most this many training tokens")
 
 

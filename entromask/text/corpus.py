@@ -102,13 +102,11 @@ def open_corpus(corpus: spec.Corpus) -> Corpus:
         return _builtin()
     if isinstance(corpus, spec.LocalCorpus):
         return _local(corpus)
-    if isinstance(corpus, spec.HubCorpus):
-        from entromask.text.streamed import open_hub_corpus
+    if isinstance(corpus, spec.UploadCorpus):
+        return _local(_uploaded(corpus))
+    from entromask.text.streamed import open_hub_corpus
 
-        return open_hub_corpus(corpus)
-    raise InputError(
-        f"corpus.source '{corpus.source}' is not available yet", "use builtin, local or hub"
-    )
+    return open_hub_corpus(corpus)
 
 
 def fingerprint_of(*parts: Any) -> str:
@@ -145,6 +143,19 @@ def _local(corpus: spec.LocalCorpus) -> Corpus:
         source(train),
         None if validation is None else source(validation),
     )
+
+
+def _uploaded(corpus: spec.UploadCorpus) -> spec.LocalCorpus:
+    """The file that the service has stored for an upload; read like any local file."""
+    folder = settings().corpora / corpus.id
+    names = {"corpus" + suffix + packed for suffix in SUFFIXES for packed in ("", ".gz")}
+    files = [folder / name for name in sorted(names) if (folder / name).is_file()]
+    if not files:
+        raise InputError(
+            f"no uploaded corpus '{corpus.id}' in {settings().corpora}",
+            "upload it to the service of this ENTROMASK_HOME, or use source: local with its path",
+        )
+    return spec.LocalCorpus(source="local", path=str(files[0]), column=corpus.column)
 
 
 def _find(path: Path) -> tuple[Path, Path | None]:

@@ -58,7 +58,7 @@ def upload(body: bytes, limit: int = LIMIT, *, piece: int = 60_000) -> Upload:
             kind = f"multipart/form-data; boundary={BOUNDARY}"
             received = await receive(pieces(body, piece), kind, None, place.folder, limit)
             await check_content(received, limit)
-            place.keep = True
+            place.keep()
             return received
 
     return asyncio.run(whole())
@@ -195,7 +195,7 @@ def test_a_form_that_is_cut_off_or_lacks_the_file_is_refused() -> None:
     assert "ends in the middle" in refused(form(TEXT.encode())[:-20]).detail
     assert refused(form(TEXT.encode(), file_field="files")).errors[0][0] == "/files"
     only_fields = form(b"")[form(b"").rindex(b"--" + BOUNDARY.encode()) :]
-    assert refused(only_fields).errors == [("/file", "is required")] or refused(only_fields)
+    assert refused(only_fields).errors == [("/file", "is required")]
     twice = form(TEXT.encode()).replace(f"--{BOUNDARY}--\r\n".encode(), b"") + form(b"x")
     assert "given twice" in refused(twice).detail
     assert refused(b"no form at all").status_code == 422

@@ -137,7 +137,6 @@ def test_a_problem_names_the_key_that_the_user_wrote(
 @pytest.mark.parametrize(
     ("data", "field"),
     [
-        ({"corpus": {"source": "upload", "id": "x"}}, "corpus.source"),
         ({"model": {"init": "teacher-complete"}, "teacher": {"path": "t"}}, "model.init"),
         ({"masking": {"score": "surprisal", "source": "self"}}, "masking.score"),
         ({"masking": {"unit": "span"}}, "masking.unit"),
