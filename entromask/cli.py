@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from entromask.commands.demo import demo
+from entromask.commands.keys import keys
 from entromask.commands.prefetch import prefetch
 from entromask.commands.preview import preview
 from entromask.commands.runs import runs
@@ -265,3 +266,4 @@ app.command()(prefetch)
 app.command()(up)
 app.command()(submit)
 app.add_typer(runs, name="runs")
+app.add_typer(keys, name="keys")
