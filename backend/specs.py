@@ -10,13 +10,18 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.db.tables import Run
+from backend.hub_names import hub_name_fault
+from backend.store import corpora
 from backend.store.locks import get_run
 from entromask.settings import settings
 from entromask.spec import (
+    HubCorpus,
+    HubTokenizer,
     LocalCorpus,
     LocalTokenizer,
     ModelReference,
     RunSpec,
+    UploadCorpus,
 )
 from entromask.spec_errors import Location, Problem, SpecError
 
@@ -43,7 +48,7 @@ def check_spec(session: Session, data: dict[str, Any], *, lock: bool = False) ->
             that is not there or has no model to come.
     """
     spec = RunSpec.parse(data)
-    found = [*_tags(spec), *_paths(spec)]
+    found = [*_tags(spec), *_paths(spec), *_hub_names(spec), *_uploads(session, spec)]
     waits, more = _runs(session, spec, lock)
     _refuse([*found, *more])
     return CheckedSpec(spec.resolved(), waits)
@@ -89,6 +94,26 @@ def _paths(spec: RunSpec) -> Iterator[Problem]:
         sentence = check_path(path)
         if sentence:
             yield Problem(place, sentence)
+
+
+def _hub_names(spec: RunSpec) -> Iterator[Problem]:
+    """What stands for the Hub must not be a folder here: it would be read instead."""
+    named: list[tuple[Location, str | None]] = [
+        ((*place, "hub"), reference.hub) for place, reference in _references(spec)
+    ]
+    if isinstance(spec.corpus, HubCorpus):
+        named.append((("corpus", "name"), spec.corpus.name))
+    if isinstance(spec.tokenizer, HubTokenizer):
+        named.append((("tokenizer", "name"), spec.tokenizer.name))
+    for place, name in named:
+        fault = hub_name_fault(name) if name is not None else None
+        if fault:
+            yield Problem(place, fault)
+
+
+def _uploads(session: Session, spec: RunSpec) -> Iterator[Problem]:
+    if isinstance(spec.corpus, UploadCorpus) and not corpora.exists(session, spec.corpus.id):
+        yield Problem(("corpus", "id"), f"no uploaded corpus '{spec.corpus.id}'")
 
 
 def check_path(path: str) -> str | None:
