@@ -13,15 +13,20 @@ from backend import problems
 from backend.auth import Guard
 from backend.db.engine import Database
 from backend.db.migrate import is_current, migrate
+from backend.limits import RateLimits
 from backend.observing import Observer, Requests
 from backend.openapi import describe
-from backend.routes import run_data, runs, service
+from backend.routes import catalogue, corpora, models, previews, run_data, runs, service
 from entromask.errors import EntromaskError
 from entromask.settings import settings
 
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     run_data.router,
+    corpora.router,
+    models.router,
+    catalogue.router,
+    previews.router,
     service.router,
     service.health,
 )
@@ -47,6 +52,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     database = Database(settings().database)
     try:
         prepare(database)
+        corpora.remove_leftovers(database)
         app.state.database = database
         yield
     finally:
@@ -55,7 +61,11 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def create_app() -> FastAPI:
-    """The application, by the settings of this process."""
+    """The application, by the settings of this process.
+
+    Raises:
+        InputError: a setting that cannot be.
+    """
     app = FastAPI(
         title="Entromask",
         version=version("entromask"),
@@ -71,7 +81,7 @@ def create_app() -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
-    app.add_middleware(Guard, settings=settings())
+    app.add_middleware(Guard, settings=settings(), limits=RateLimits(settings().rate_limit))
     app.add_middleware(Observer, requests=app.state.requests)
     describe(app)
     return app

@@ -64,13 +64,13 @@ def check_exposure(settings: Settings) -> None:
 class Guard:
     """Lets a request pass, or answers it: host, origin, key, role, rate."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, *, settings: Settings, limits: RateLimits) -> None:
         self.app = app
         self._keys = settings.auth == "keys"
         names = [name.strip().lower() for name in settings.allowed_hosts.split(",")]
         self._any_host = "*" in names
         self._hosts = frozenset(name for name in names if name and name != "*")
-        self._limits = RateLimits(settings.rate_limit)
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

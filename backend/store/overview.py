@@ -14,14 +14,14 @@ from backend.db.tables import Job, Run
 def runs_by_status(session: Session) -> dict[str, int]:
     """How many runs are in each state; states without runs are left out."""
     rows = session.execute(select(Run.status, func.count()).group_by(Run.status))
-    return dict(rows.tuples().all())
+    return dict(rows.all())
 
 
 def jobs_by_status(session: Session) -> dict[str, int]:
     """How many jobs are waiting, queued or running."""
     going = ("waiting", "queued", "running")
     query = select(Job.status, func.count()).where(Job.status.in_(going)).group_by(Job.status)
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def oldest_queued(session: Session) -> float | None:

@@ -1,4 +1,4 @@
-"""The API for tests: in this process for its answers, in one of its own where the network counts."""
+"""The API for tests: in this process for its answers, in one of its own for the network."""
 
 from __future__ import annotations
 
