@@ -84,7 +84,7 @@ def open_model_folder(model_dir: Path) -> tuple[PretrainedConfig, PreTrainedToke
         raise InputError(f"no model in {model_dir}: it holds no config.json", hint)
     with quiet_transformers():
         try:
-            config = AutoConfig.from_pretrained(model_dir)
+            config = AutoConfig.from_pretrained(model_dir, trust_remote_code=False)
         except Exception as error:  # transformers raises many types for a folder it cannot use
             raise InputError(f"{model_dir}/config.json cannot be used: {error}", hint) from None
         tokenizer = load_tokenizer(str(model_dir))
@@ -172,6 +172,8 @@ def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             model_dir,
             num_labels=max(1, labels),
+            use_safetensors=True,
+            trust_remote_code=False,
             attn_implementation="sdpa",
             dtype=torch.float32,
         )

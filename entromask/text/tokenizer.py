@@ -160,7 +160,9 @@ def _from_folder(path: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(str(path), local_files_only=True)
+        return AutoTokenizer.from_pretrained(
+            str(path), local_files_only=True, trust_remote_code=False
+        )
     except Exception as error:  # the Rust side raises bare Exceptions
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise InputError(
@@ -174,7 +176,7 @@ def _from_hub(name: str, revision: str | None) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
         try:
-            return AutoTokenizer.from_pretrained(name, revision=revision)
+            return AutoTokenizer.from_pretrained(name, revision=revision, trust_remote_code=False)
         except ImportError as error:
             reason = " ".join(str(error).split())[:200].rstrip(".")
             raise DependencyMissingError(

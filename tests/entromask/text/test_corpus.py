@@ -149,3 +149,21 @@ def test_a_folder_with_two_training_files_is_refused(home: Path, tmp_path: Path)
 def test_an_unreadable_file_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "train.txt").mkdir()
     assert "cannot be read: is a directory" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["corpus.txt", "corpus.jsonl.gz"])
+def test_an_upload_and_the_same_file_by_its_path_are_one_corpus(
+    home: Path, tmp_path: Path, name: str
+) -> None:
+    mine = write(tmp_path / name.replace("corpus", "mine"), ["one text", "another one"])
+    stored = settings().corpora / "corpus_1" / name
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(mine.read_bytes())
+    uploaded = open_corpus(spec.UploadCorpus(source="upload", id="corpus_1"))
+    assert uploaded.fingerprint == local(mine).fingerprint
+    assert splits(uploaded) == splits(local(mine))
+
+
+def test_an_upload_that_is_not_here_is_named(home: Path) -> None:
+    with pytest.raises(InputError, match="no uploaded corpus 'corpus_x'"):
+        open_corpus(spec.UploadCorpus(source="upload", id="corpus_x"))
