@@ -77,8 +77,11 @@ def main(work: Work, sender: Connection) -> None:
     except BlockingIOError:
         outcome = Outcome("blocked", "worker_lost", "another process still works on this run")
     except BaseException as error:
-        traceback.print_exc()
         outcome = explain(error, work)
+        if isinstance(error, EntromaskError):
+            print(f"{outcome.reason}: {outcome.message}", file=sys.stderr)
+        else:
+            traceback.print_exc()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sender.send(outcome)
     sender.close()

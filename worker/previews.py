@@ -23,7 +23,9 @@ def _previewer() -> Previewer:
 
 def warm_up(**_: Any) -> None:
     """Imports what a preview needs, so that the first one does not wait for it."""
-    import worker.warm  # noqa: F401
+    from worker.warm import warm_up as import_everything
+
+    import_everything()
 
 
 def preview(request: dict[str, Any]) -> dict[str, Any]:

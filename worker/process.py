@@ -26,7 +26,7 @@ def job_context() -> ForkServerContext:
     module: Any = multiprocessing.process
     module._current_process = _MAIN
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["worker.warm"])
+    context.set_forkserver_preload(["worker.preload"])
     forkserver.ensure_running()
     return context
 
