@@ -3,7 +3,7 @@
 #
 #   entromask up                      # in another terminal
 #   sh examples/submit_runs.sh
-#   STEPS=300 sh examples/submit_runs.sh
+#   STEPS=300 EVALUATION='{"tasks": ["demo-order"], "seeds": [0]}' sh examples/submit_runs.sh
 #
 # Needs curl and python3 (to read and write JSON). ENTROMASK_API_URL and ENTROMASK_API_KEY say which
 # service.
@@ -11,12 +11,13 @@ set -eu
 
 URL=${ENTROMASK_API_URL:-http://127.0.0.1:8000}
 STEPS=${STEPS:-1200}
+EVALUATION=${EVALUATION:-'{"tasks": ["demo-order", "demo-pair"], "seeds": [0, 1]}'}
 
 # api METHOD PATH [BODY]: the answer, or its error on stderr. Sent again while the service is away;
 # with one Idempotency-Key the run is made once, however often that happens.
 api() {
     method=$1 path=$2
-    set -- --silent --show-error --fail-with-body --retry 5 --retry-connrefused \
+    set -- --silent --show-error --fail-with-body --retry 4 --retry-connrefused \
         --request "$method" ${3+--data "$3"} --header 'Content-Type: application/json' \
         --header "Idempotency-Key: $(python3 -c 'import uuid; print(uuid.uuid4())')"
     if [ -n "${ENTROMASK_API_KEY:-}" ]; then
@@ -46,7 +47,7 @@ spec() {
    "masking": {"preset": "$1"},
    "pretraining": {"budget": {"steps": $STEPS}, "batch_size": 16, "sequence_length": 64,
                    "learning_rate": 0.002, "evaluate_every": 100},
-   "evaluation": {"tasks": ["demo-order", "demo-pair"], "seeds": [0, 1]}}}
+   "evaluation": $EVALUATION}}
 JSON
 }
 

@@ -19,6 +19,7 @@ for _name in ("ENTROMASK_GLUE_DIR", "ENTROMASK_HUB"):
     os.environ.pop(_name, None)
 
 from entromask.settings import settings  # noqa: E402
+from tests.up import Service, free_port  # noqa: E402
 
 
 def pytest_unconfigure() -> None:
@@ -55,3 +56,21 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no {folder}")
     return folder
+
+
+@pytest.fixture
+def short_home() -> Iterator[Path]:
+    """A folder with a path that is short enough for a socket; its service has ended."""
+    with tempfile.TemporaryDirectory(prefix="em-") as folder:
+        yield Path(folder) / "h"
+
+
+@pytest.fixture
+def service(short_home: Path) -> Iterator[Service]:
+    made = Service(short_home, free_port())
+    try:
+        made.wait_until_ready()
+        yield made
+    finally:
+        if made.process.poll() is None:
+            made.stop()

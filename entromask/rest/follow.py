@@ -20,8 +20,8 @@ _PATIENCE = 300.0
 _SHORTEST, _LONGEST = 0.5, 5.0
 _POLL = 1.0
 _BUSY = (429, 502, 503, 504)
-# Of the latest metrics: what a progress bar shows.
-_SHOWN = ("training_loss",)
+# Of the latest metrics: what the progress of a stage shows.
+_SHOWN = {"pretraining": ("training_loss",)}
 
 
 Read = TypeVar("Read", bound=Resource)
@@ -131,7 +131,8 @@ class _Follower:
         if at == self._progress:
             return
         self._progress = at
-        figures = {key: value for key, value in now.metrics.items() if key in _SHOWN}
+        shown = _SHOWN.get(now.stage, ())
+        figures = {key: value for key, value in now.metrics.items() if key in shown}
         figures |= now.progress.model_dump(include={"tokens_per_second", "eta_seconds"})
         yield Event(
             seq=self.last,

@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -18,7 +19,7 @@ class Home:
     """Holds ENTROMASK_HOME while `up` runs: `up.lock` is locked, `up.json` says by whom.
 
     The lock goes with the process, however that ends; the record of one that was killed stays,
-    and `earlier` is the token that its parts carry.
+    and `earlier` is the token that its parts carry, `earlier_parts` their ids and starts.
 
     Raises:
         EntromaskError: another `up` holds this folder.
@@ -29,6 +30,7 @@ class Home:
         self.root, self.url = root, url
         self.token = secrets.token_hex(8)
         self.earlier: str | None = None
+        self.earlier_parts: list[tuple[int, float]] = []
         self._file: IO[str] | None = None
 
     @property
@@ -49,7 +51,9 @@ class Home:
         except BlockingIOError:
             self._file.close()
             raise self._held() from None
-        self.earlier = self._read().get("token")
+        before = self._read()
+        self.earlier = before.get("token")
+        self.earlier_parts = [(int(pid), float(at)) for pid, at in before.get("parts", {}).values()]
         return self
 
     def __exit__(
@@ -61,9 +65,14 @@ class Home:
         if self._file is not None:
             self._file.close()
 
-    def record(self) -> None:
-        """Writes who we are; from now on a killed `up` can be cleaned up after."""
-        write_json(self._record, {"pid": os.getpid(), "url": self.url, "token": self.token})
+    def record(self, parts: Mapping[str, tuple[int, float]]) -> None:
+        """Writes who we are; from now on a killed `up` can be cleaned up after.
+
+        Args:
+            parts: the id and the start of each part's main process.
+        """
+        ours = {"pid": os.getpid(), "url": self.url, "token": self.token}
+        write_json(self._record, {**ours, "parts": parts})
 
     def forget(self) -> None:
         """Nothing of us is left."""

@@ -7,7 +7,7 @@ id that was given to somebody else since does not have it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 import psutil
@@ -15,6 +15,8 @@ import psutil
 MARK = "ENTROMASK_UP_PART"
 # What a killed process has to go; one that hangs in the kernel may take for ever.
 _DYING = 10.0
+# Seconds by which the start of one process may be read differently: clocks are set.
+_SAME = 2.0
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -50,6 +52,28 @@ def end(mark: str, patience: float = 0.0, hurry: Callable[[], bool] = lambda: Fa
         for process in left:
             _ask(process.kill)
         psutil.wait_procs(left, timeout=1)
+
+
+def born(pid: int) -> float:
+    """When a process started; 0 if there is none. With the id it tells a process from others."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return 0.0
+
+
+def end_recorded(recorded: Iterable[tuple[int, float]], patience: float) -> None:
+    """Ends the processes that are still the same as when their id and start were written down.
+
+    For those that overwrite their environment, and the mark with it, as Redis does.
+    """
+    left = [psutil.Process(pid) for pid, at in recorded if abs(born(pid) - at) < _SAME]
+    for process in left:
+        _ask(process.terminate)
+    _, left = psutil.wait_procs(left, timeout=patience)
+    for process in left:
+        _ask(process.kill)
+    psutil.wait_procs(left, timeout=_DYING)
 
 
 def _ask(action: Callable[[], None]) -> None:

@@ -25,6 +25,8 @@ from entromask.stack.supervisor import Supervisor
 # Importing torch on a busy machine takes its time.
 _START = 180.0
 _LOOK = 0.1
+# What Redis has to write its file.
+_REDIS_PATIENCE = 20.0
 _DEFAULT_PORT = 8000
 
 
@@ -76,7 +78,7 @@ def up(here: Settings, workers: int | None, out: TextIO) -> None:
         _clean_up(home, here, stop, out)
         check_free(here.api_host, here.api_port, "ENTROMASK_API_PORT")
         service = _Service(here, home, workers, stop, out)
-        home.record()
+        home.record({})
         try:
             service.run()
         except _StoppedError:
@@ -95,6 +97,7 @@ def _clean_up(home: Home, here: Settings, stop: _Signals, out: TextIO) -> None:
         print(f"Ending {left} processes of an earlier `entromask up` that was killed", file=out)
         marks.end(f"{home.earlier}/", here.grace_seconds, hurry=lambda: stop.asked > 0)
         stop.check()
+    marks.end_recorded(home.earlier_parts, _REDIS_PATIENCE)
 
 
 class _Service:
@@ -107,7 +110,7 @@ class _Service:
         every = [*([self.redis[1]] if self.redis else []), MIGRATE, *self.parts]
         here.logs.mkdir(parents=True, exist_ok=True)
         self.tail = LogTail({part.name: here.logs / f"{part.name}.log" for part in every}, out)
-        self.supervisor = Supervisor(here.logs, home.token, self.tail.say)
+        self.supervisor = Supervisor(here.logs, home.token, self.tail.say, home.record)
 
     def _redis(self) -> tuple[EmbeddedRedis, Part]:
         folder = self.here.root / "redis"

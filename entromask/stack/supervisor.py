@@ -22,17 +22,29 @@ class Supervisor:
     Args:
         token: what the mark of every process of ours begins with.
         say: takes the name of a part and a line about it.
+        record: takes the id and the start of each part's process, whenever one was started.
     """
 
-    def __init__(self, logs: Path, token: str, say: Callable[[str, str], None]) -> None:
-        self.logs, self.token, self.say = logs, token, say
+    def __init__(
+        self,
+        logs: Path,
+        token: str,
+        say: Callable[[str, str], None],
+        record: Callable[[dict[str, tuple[int, float]]], None] = lambda parts: None,
+    ) -> None:
+        self.logs, self.token, self.say, self._record = logs, token, say, record
         self.running: list[Running] = []
         self.ready = False
 
     def start(self, part: Part) -> Running:
         running = Running(part, self.token, self.logs)
         self.running.append(running)
+        self._write()
         return running
+
+    def _write(self) -> None:
+        ids = {one.part.name: one.process.pid for one in self.running}
+        self._record({name: (pid, marks.born(pid)) for name, pid in ids.items()})
 
     def tend(self) -> None:
         """Looks after every part once: notices what has died, starts again what is due.
@@ -48,6 +60,7 @@ class Supervisor:
             elif time.monotonic() >= one.due:
                 self.say("up", f"starting {one.part.name} again")
                 one.restart()
+                self._write()
 
     def _notice(self, one: Running) -> None:
         name, how = one.part.name, one.how_it_ended()

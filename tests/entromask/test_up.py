@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -28,16 +25,10 @@ from entromask.stack.part import Part
 from entromask.stack.parts import parts
 from entromask.stack.ports import check_free
 from entromask.stack.supervisor import Supervisor
+from tests.up import Service, free_port, until
 
 TOKEN = "a1b2"
 LASTS = "import time; time.sleep(600)"
-
-
-def until(done: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.01)
 
 
 def part(name: str, program: str, tier: int = 1, grace: float = 10.0) -> Part:
@@ -175,7 +166,7 @@ def test_what_a_killed_up_left_is_found_by_its_mark_and_nothing_else(tmp_path: P
 
 def test_a_second_up_on_the_same_home_is_refused_and_names_the_first(tmp_path: Path) -> None:
     with Home(tmp_path, "http://127.0.0.1:1234") as first:
-        first.record()
+        first.record({"redis": (1, 2.0)})
         with pytest.raises(EntromaskError) as refused, Home(tmp_path, "http://x"):
             pass
     assert f"process {os.getpid()}, http://127.0.0.1:1234" in refused.value.message
@@ -183,6 +174,7 @@ def test_a_second_up_on_the_same_home_is_refused_and_names_the_first(tmp_path: P
     with Home(tmp_path, "http://x") as second:
         # The first one did not end in order: its processes are looked for.
         assert second.earlier == first.token
+        assert second.earlier_parts == [(1, 2.0)]
         second.forget()
     with Home(tmp_path, "http://x") as third:
         assert third.earlier is None
@@ -266,113 +258,47 @@ def test_a_long_log_is_put_aside_and_goes_on(
     assert (tmp_path / "api.log.1").read_bytes() == b"x" * 150 + b"\n"
 
 
-@pytest.fixture
-def short_home() -> Iterator[Path]:
-    """A folder with a path that is short enough for a socket; its service has ended."""
-    with tempfile.TemporaryDirectory(prefix="em-") as folder:
-        yield Path(folder) / "h"
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Service:
-    """A real `entromask up` in a process of its own."""
-
-    def __init__(self, home: Path, port: int, *options: str) -> None:
-        self.home, self.url = home, f"http://127.0.0.1:{port}"
-        self.environment = os.environ | {
-            "ENTROMASK_HOME": str(home),
-            "ENTROMASK_API_PORT": str(port),
-            "ENTROMASK_API_URL": self.url,
-            "ENTROMASK_LEASE_SECONDS": "5",
-            "CUDA_VISIBLE_DEVICES": "",
-        }
-        home.mkdir(parents=True, exist_ok=True)
-        self.output = home.parent / f"up-{port}-{time.monotonic_ns()}.txt"
-        with self.output.open("wb") as out:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", "from entromask.cli import main; main()", "up", *options],
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env=self.environment,
-                start_new_session=True,
-            )
-
-    @property
-    def text(self) -> str:
-        return self.output.read_text(errors="replace")
-
-    def wait_until_ready(self) -> None:
-        def ready() -> bool:
-            assert self.process.poll() is None, self.text
-            return "Entromask is ready" in self.text
-
-        until(ready, 240)
-
-    def token(self) -> str:
-        return str(json.loads((self.home / "up.json").read_text())["token"])
-
-    def part(self, name: str) -> psutil.Process | None:
-        """The main process of a part."""
-        found = marks.marked(f"{self.token()}/{name}")
-        return min(found, key=lambda process: process.create_time(), default=None)
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout=120)
-
-
-@pytest.fixture
-def service(short_home: Path) -> Iterator[Service]:
-    made = Service(short_home, free_port())
-    try:
-        made.wait_until_ready()
-        yield made
-    finally:
-        if made.process.poll() is None:
-            made.stop()
+def test_a_recorded_process_is_ended_and_one_with_its_id_since_is_not() -> None:
+    with subprocess.Popen([sys.executable, "-c", LASTS]) as process:
+        at = marks.born(process.pid)
+        marks.end_recorded([(process.pid, at - 100)], patience=5)
+        assert process.poll() is None
+        marks.end_recorded([(process.pid, at)], patience=30)
+        assert process.poll() is not None
 
 
 @pytest.mark.slow
 def test_up_restarts_what_is_killed_and_leaves_no_process(service: Service) -> None:
     for name in ("redis", "api", "worker"):
         before = service.part(name)
-        assert before is not None
         before.kill()
 
-        def back(name: str = name, before: psutil.Process = before) -> bool:
-            now = service.part(name)
-            return now is not None and now.pid != before.pid
+        def back(name: str = name, before: int = before.pid) -> bool:
+            return service.parts()[name] != before
 
         until(back, 60)
-    assert "api was ended by SIGKILL; it is started again" in " ".join(service.text.split()) or (
-        "api ended" in service.text
-    )
+        assert f"{name} was ended by SIGKILL; it is started again in" in service.text
     second = Service(service.home, free_port())
     assert second.process.wait(timeout=60) == 1
     assert f"process {service.process.pid}, {service.url}" in second.text
-    token = service.token()
+    token, redis = service.token(), service.part("redis")
     assert service.stop() == 0
     assert marks.marked(f"{token}/") == []
+    assert not redis.is_running()
     assert not (service.home / "up.json").exists()
     assert (service.home / "logs" / "api.log").stat().st_size > 0
 
 
 @pytest.mark.slow
 def test_after_a_killed_up_nothing_is_left_and_the_next_one_starts(service: Service) -> None:
-    token = service.token()
+    token, redis = service.token(), service.part("redis")
     service.process.kill()
     service.process.wait()
-    if sys.platform == "linux":
-        until(lambda: marks.marked(f"{token}/") == [], 120)
     again = Service(service.home, free_port())
     try:
         again.wait_until_ready()
         assert marks.marked(f"{token}/") == []
+        assert not redis.is_running()
     finally:
         again.stop()
 
