@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,7 @@ def commands() -> str:
         "Exit codes: 0 done, 1 failed, 2 usage or invalid spec, 130 cancelled. An expected failure "
         "is one sentence and a hint on stderr.\n",
     ]
-    group: Any = typer.main.get_command(app)
-    for name, command in group.commands.items():
+    for name, command in _all_commands(typer.main.get_command(app)):
         arguments = [p for p in command.params if p.param_type_name == "argument"]
         options = [p for p in command.params if p.param_type_name == "option"]
         usage = " ".join(re.sub(r"\W", "", str(p.metavar or p.name)).upper() for p in arguments)
@@ -183,6 +183,14 @@ def commands() -> str:
 
 def openapi() -> str:
     return json.dumps(create_app().openapi(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _all_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command with its full name; a group before its own commands."""
+    for name, command in group.commands.items():
+        yield prefix + name, command
+        if hasattr(command, "commands"):
+            yield from _all_commands(command, f"{prefix}{name} ")
 
 
 FILES = {

@@ -94,7 +94,10 @@ def test_every_command_that_is_shown_exists_with_its_options(path: Path) -> None
             assert words[0] in ("--help", "-h", "--version")
             continue
         assert words[0] in group.commands, words
-        options = {o for p in group.commands[words[0]].params for o in p.opts} | {"--help"}
+        command = group.commands[words[0]]
+        if len(words) > 1 and words[1] in getattr(command, "commands", ()):
+            command = command.commands[words[1]]
+        options = {o for p in command.params for o in p.opts} | {"--help"}
         assert {word for word in words if re.match(r"--?[a-z]", word)} <= options, words
 
 
