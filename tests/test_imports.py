@@ -27,6 +27,8 @@ def imported(code: str) -> set[str]:
         "entromask.settings",
         "entromask.presets",
         "entromask.cli",
+        "entromask.client",
+        "entromask.stack.service",
         "entromask.analysis",
         "entromask.demo",
         "entromask.doctor",
