@@ -29,6 +29,27 @@ RUN_CHANGE = Body(
         "label": Example(summary="Other tags and notes", value={"tags": ["paper"], "notes": "ok"})
     }
 )
+NEW_MODEL = Body(
+    openapi_examples={
+        "hub": Example(
+            summary="A model on the Hub", value={"hub": "google/bert_uncased_L-2_H-128_A-2"}
+        ),
+        "folder": Example(summary="A folder of the server", value={"path": "/data/models/bert"}),
+    }
+)
+PREVIEW = Body(
+    openapi_examples={
+        "masks": Example(
+            summary="What two presets would mask",
+            value={
+                "text": "Which tokens should a model be trained to predict?",
+                "model": {"run": "run_0193f2a1c4b27d1e9a4c3b2f"},
+                "presets": ["random", "self-entropy-sample"],
+                "rate": 0.15,
+            },
+        )
+    }
+)
 CLONE = Body(
     openapi_examples={
         "seed": Example(summary="Another seed", value={"overrides": {"seed": 1}}),

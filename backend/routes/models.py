@@ -13,6 +13,7 @@ from backend.idempotent import Answer, answer_once
 from backend.model_check import check_hub_name, check_model_folder
 from backend.paging import from_cursor, page, to_cursor
 from backend.problems import ProblemError, missing, responses
+from backend.routes import examples
 from backend.store import models
 from entromask.resources import Model, NewModel, Page
 
@@ -35,7 +36,12 @@ def view(row: Row) -> dict[str, Any]:
     response_model=Model,
     responses=responses(413, 415),
 )
-def create(database: Db, caller: CallerDep, body: NewModel, key: IdempotencyKey = None) -> Response:
+def create(
+    database: Db,
+    caller: CallerDep,
+    body: Annotated[NewModel, examples.NEW_MODEL],
+    key: IdempotencyKey = None,
+) -> Response:
     done = answer_once(
         database,
         caller,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Annotated, Any
 
 from celery.result import denied_join_result
 from fastapi import Response
@@ -19,6 +19,7 @@ from backend.dependencies import Db, answer, api_router
 from backend.model_check import check_hub_name, check_model_folder
 from backend.problems import ProblemError, pointer, responses
 from backend.queue import PREVIEW, RUN_PREVIEW, celery
+from backend.routes import examples
 from backend.specs import check_path
 from backend.store.ids import new_id
 from backend.store.models import get_model
@@ -43,7 +44,7 @@ _FIRST_LOOK, _NEXT_LOOK = 0.01, 0.1
     response_model=Preview,
     responses=responses(413, 415, 504),
 )
-async def create(database: Db, body: PreviewRequest) -> Response:
+async def create(database: Db, body: Annotated[PreviewRequest, examples.PREVIEW]) -> Response:
     await run_in_threadpool(_check, database, body)
     result = await _ask(body.model_dump())
     if "error" in result:
