@@ -60,6 +60,10 @@ class Outcome:
     hint: str | None = None
 
 
+def nothing() -> None:
+    """What a process does that is only there to be started."""
+
+
 def main(work: Work, sender: Connection) -> None:
     """Does the work and says how it ended."""
     os.setsid()

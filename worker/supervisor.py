@@ -26,7 +26,7 @@ from worker.ending import CAUSES, POLITE, Cause, judge
 from worker.job import Work
 from worker.memory import oom_kills
 from worker.patience import AWAY
-from worker.process import JobProcess
+from worker.process import JobProcess, wait_until_warm
 from worker.records import Record, first_line, persist
 
 _LOOP_SECONDS = 0.3
@@ -61,6 +61,7 @@ class Supervisor:
             return jobs.claim(session, job_id, self._worker, settings().lease_seconds)
 
         with self._hearing_sigterm():
+            wait_until_warm(self._context)
             try:
                 claim = persist(self._database, take, self._is_ending)
                 if claim is not None:

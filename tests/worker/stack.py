@@ -116,8 +116,7 @@ class Stack:
         folder = self.folder(run_id)
 
         def written() -> bool:
-            seen = sum(event["type"] == "checkpoint" for event in events(folder))
-            return seen >= checkpoints
+            return [event["type"] for event in events(folder)].count("checkpoint") >= checkpoints
 
         self.until(written, f"{run_id} has {checkpoints} checkpoints")
         return self.pid(self.job(run_id))
@@ -159,6 +158,6 @@ def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 def is_alive(pid: int) -> bool:
     try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False

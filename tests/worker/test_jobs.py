@@ -160,7 +160,10 @@ def test_a_job_that_crashes_each_time_fails_after_the_last_attempt(
     stack.start()
     run_id = stack.submit(**LONG)
     for number in (1, 2):
-        stack.until(lambda n=number: stack.job(run_id).attempt == n, f"attempt {number}")
+        stack.until(
+            lambda: stack.job(run_id).attempt == number,  # noqa: B023 - called at once
+            f"attempt {number}",
+        )
         psutil.Process(stack.pid(stack.job(run_id))).send_signal(signal.SIGSEGV)
     run = stack.ended(run_id)
     assert (run.status, run.reason) == ("failed", "internal")
