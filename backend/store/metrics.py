@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, Select, func, literal, select
 from sqlalchemy.orm import Session
 
 from backend.db.tables import Metric
@@ -28,15 +28,11 @@ def history(
     found = session.execute(wanted.group_by(Metric.key).order_by(Metric.key)).all()
     answer = {}
     for key, points, first, last in found:
+        ours = (Metric.run_id == run_id, Metric.key == key)
         # Not what was fed since they were counted.
-        ours = (Metric.run_id == run_id, Metric.key == key, Metric.step <= last)
-        query = select(Metric.step, Metric.value).where(*ours)
+        query = select(Metric.step, Metric.value).where(*ours, Metric.step <= last)
         if points > max_points:
-            width = -(-(last - first + 1) // max_points)
-            # Ranges are counted from the end, so that the very last point is always one.
-            place = (last - Metric.step) // width
-            chosen = select(func.max(Metric.step)).where(*ours).group_by(place)
-            query = query.where(Metric.step.in_(chosen))
+            query = _last_of_ranges(ours, first, last, -(-(last - first + 1) // max_points))
         rows = session.execute(query.order_by(Metric.step)).all()
         answer[key] = {
             "steps": [row.step for row in rows],
@@ -44,3 +40,23 @@ def history(
             "points": points,
         }
     return answer
+
+
+def _last_of_ranges(
+    ours: tuple[ColumnElement[bool], ...], first: int, last: int, width: int
+) -> Select[int, float | None]:
+    """The last point of each range of `width` steps: a look into the index for each range.
+
+    Ranges are counted from the end, so that the very last point is always one.
+    """
+    ends = select(literal(last).label("step")).cte("ends", recursive=True)
+    ends = ends.union_all(select(ends.c.step - width).where(ends.c.step - width >= first))
+    found = (
+        select(func.max(Metric.step))
+        .where(*ours, Metric.step <= ends.c.step, Metric.step > ends.c.step - width)
+        .correlate(ends)
+        .scalar_subquery()
+    )
+    return select(Metric.step, Metric.value).where(
+        *ours, Metric.step.in_(select(found).select_from(ends))
+    )
