@@ -59,6 +59,8 @@ class Progress:
     strategy_start_step: int | None = None
     best_loss: float | None = None
     best_step: int | None = None
+    # The sum of the losses since the last report of their mean.
+    unreported_loss: float = 0.0
 
 
 @dataclass
@@ -128,14 +130,14 @@ class Pretraining:
         """
         state, schedule, accelerator = self.progress, self.schedule, self.accelerator
         started, start_seconds, start_step = time.perf_counter(), state.seconds, state.step
-        loss = torch.zeros((), device=accelerator.device)
+        self.unreported = torch.tensor(state.unreported_loss, device=accelerator.device)
         self.replica.train()
         while schedule.fraction(state.step, state.seconds) < 1:
             if self._sum_over_processes(float(self.should_stop())) > 0:
                 self.checkpoint()
                 raise Interrupted
             rate = schedule.rate(state.step, state.seconds)
-            loss += self.step(rate)
+            self.unreported += self.step(rate)
             state.step += 1
             state.seconds = start_seconds + time.perf_counter() - started
             if schedule.total_steps is None:  # all processes must stop at the same step
@@ -143,8 +145,8 @@ class Pretraining:
                     state.seconds if accelerator.is_main_process else 0.0
                 )
             if state.step % _LOG_EVERY == 0:
-                self.log(loss.item() / _LOG_EVERY, rate, start_step, start_seconds)
-                loss.zero_()
+                self.log(self.unreported.item() / _LOG_EVERY, rate, start_step, start_seconds)
+                self.unreported.zero_()
             self.look()
             if state.step % self.spec.pretraining.checkpoint_every == 0:
                 self.checkpoint()
@@ -276,6 +278,7 @@ class Pretraining:
         if not self.accelerator.is_main_process:
             return
         state = self.progress
+        state.unreported_loss = self.unreported.item()
         loss = self.validation.loss(self.model)
         if state.best_loss is None or loss < state.best_loss:
             state.best_loss, state.best_step = loss, state.step

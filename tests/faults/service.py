@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -47,6 +48,15 @@ def until(done: Callable[[], Any], what: str, seconds: float = 120) -> Any:
         assert time.monotonic() < deadline, f"never came to it: {what}"
         time.sleep(0.02)
     return found
+
+
+def pretraining_steps(folder: Path) -> list[int]:
+    """The steps of pretraining that the events tell of."""
+    return [
+        event["step"]
+        for event in events(folder)
+        if event.get("stage") == "pretraining" and "step" in event
+    ]
 
 
 class Service:
@@ -131,10 +141,9 @@ class Service:
 
     def main_process(self, part: str) -> psutil.Process:
         """The first process of a part: the others descend from it."""
-        every = self.processes(part)
-        ids = {process.pid for process in every}
-        [first] = [process for process in every if process.ppid() not in ids]
-        return first
+        # Redis writes its title over its environment: what `up` has noted down finds it.
+        parts = json.loads((self.home / "up.json").read_text(encoding="utf-8"))["parts"]
+        return psutil.Process(parts[part][0])
 
     def job_process(self) -> psutil.Process | None:
         """What trains now: the only process of the worker that leads a group, beside the first."""
@@ -162,8 +171,7 @@ class Service:
         wanted = random.randrange(20, STEPS - 60)
 
         def step() -> int:
-            done = [event.get("step", 0) for event in events(self.folder(run))]
-            return max(done, default=0)
+            return max(pretraining_steps(self.folder(run)), default=0)
 
         until(lambda: step() >= wanted, f"step {wanted}")
         return step()

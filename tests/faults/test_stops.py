@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.entromask.runs import events, weights
-from tests.faults.service import Service, long_spec, until
+from tests.faults.service import Service, long_spec, pretraining_steps, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -24,10 +24,10 @@ def test_cancel_leaves_a_checkpoint_that_resume_continues_from(
     service.client.cancel(run)
     assert service.wait(run).status == "cancelled"
     assert not process.is_running()
-    before = events(service.folder(run))
-    last = [event for event in before if event["type"] == "checkpoint"][-1]
+    folder = service.folder(run)
+    last = [event for event in events(folder) if event["type"] == "checkpoint"][-1]
     # Nothing of the work is lost: the checkpoint is of the last step that was done.
-    assert last["step"] == max(event.get("step", 0) for event in before)
+    assert last["step"] == max(pretraining_steps(folder))
     service.client.resume(run)
     assert service.wait(run).status == "succeeded"
     [resumed] = [event for event in events(service.folder(run)) if event["type"] == "resumed"]
