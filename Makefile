@@ -15,10 +15,10 @@ CODE := entromask backend worker tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test lint bench docs lock clean
+.PHONY: help setup demo up test test-faults lint bench docs lock clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 setup: $(STAMP)  ## the environment alone, in .venv
 
@@ -28,17 +28,22 @@ demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minute
 up: $(STAMP)  ## the whole service on this machine; Ctrl-C stops it
 	$(BIN)/entromask up
 
-test: $(STAMP)  ## every test that needs no GPU
-	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu"
+test: $(STAMP)  ## every test that needs no GPU and kills no service
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not faults"
+
+test-faults: $(STAMP)  ## whatever part of a service is killed, runs end as if nothing had happened
+	$(TEST_ENV) $(BIN)/pytest -n auto --dist loadscope -m "faults and not gpu"
 
 lint: $(STAMP)  ## ruff and mypy, as the CI runs them
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/mypy
 
-bench: $(STAMP)  ## pretraining and fine-tuning beside the Hugging Face Trainer
+bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 	$(BIN)/python benchmarks/pretraining.py
 	$(BIN)/python benchmarks/fine_tuning.py
+	$(BIN)/python benchmarks/service.py
+	$(BIN)/python benchmarks/stack.py
 
 docs: $(STAMP)  ## the generated references in docs/
 	$(BIN)/python docs/generate.py

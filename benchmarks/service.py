@@ -4,41 +4,36 @@ Both hold the same number of finished runs with the same parameters and latest m
 in turns, with one keep-alive client each: the newest 50 runs; one run; 10,000 metric points from
 the training process until the server shows the last of them (ours: appended to the run folder's
 events and fed to the database as a worker does; MLflow: ten `log-batch` requests of 1,000, its
-limit); 100,000 points of one metric thinned to 1,000. Then, with the whole stack up, the time
-from a submission to the end of its first training step, on a warm worker.
+limit); 100,000 points of one metric thinned to 1,000.
 
-    python benchmarks/service.py [--runs 10000] [--rounds 20] [--skip-stack]
+    python benchmarks/service.py [--runs 10000] [--rounds 20]
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import signal
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 from _machine import write_result
-from _servers import MLFLOW, entromask_server, free_port, mlflow_python, mlflow_server
+from _servers import MLFLOW, entromask_server, mlflow_python, mlflow_server
 
 from backend.db.engine import Database
 from backend.db.migrate import migrate
 from backend.db.tables import Metric
 from backend.store.feed import RUN, feed
 from backend.store.runs import create_run
+from entromask.run_folder import RunFolder
 from entromask.spec import RunSpec
+from worker.events import EventFile
 
 TARGET = 5.0
 LIST_TARGET_MS = 50.0
-START_TARGET_S = 2.0
 POINTS, HISTORY, SHOWN = 10_000, 100_000, 1_000
 # A parameter that MLflow stores is a string of one key.
 SPEC = RunSpec.parse({"evaluation": {"tasks": ["rte", "mrpc"], "seeds": [0, 1, 2]}}).resolved()
@@ -78,8 +73,12 @@ def fill(database: Database, runs: int) -> str:
 class Ours:
     """The four works, done by this project."""
 
-    def __init__(self, client: httpx.Client, database: Database, run_id: str) -> None:
+    def __init__(self, client: httpx.Client, database: Database, run_id: str, folder: Path) -> None:
         self.client, self.database, self.run_id = client, database, run_id
+        # What the training process writes, and what its supervisor reads.
+        folder.mkdir(parents=True)
+        self.folder, self.tail = RunFolder(folder), EventFile(folder / "events.jsonl")
+        self.folder.open()
         self.fed = 0
 
     def list_runs(self) -> None:
@@ -92,12 +91,12 @@ class Ours:
 
     def log_points(self) -> None:
         steps = range(self.fed + 1, self.fed + POINTS // len(METRICS) + 1)
-        events = [
-            {"seq": step, "time": "", "type": "metrics", "step": step, "metrics": METRICS}
-            for step in steps
-        ]
-        with self.database.write() as session:
-            feed(session, self.run_id, RUN, events)
+        for step in steps:
+            self.folder.emit("metrics", step=step, metrics=METRICS)
+        while events := self.tail.read():
+            with self.database.write() as session:
+                feed(session, self.run_id, RUN, events)
+            self.tail.take()
         self.fed = steps[-1]
         url = f"/v1/runs/{self.run_id}/metrics"
         answer = self.client.get(url, params={"keys": "metric_0", "max_points": 1})
@@ -208,75 +207,10 @@ def described(values: list[float]) -> dict[str, float]:
     }
 
 
-def submit_to_first_step(folder: Path, rounds: int) -> dict[str, Any]:
-    """Seconds from POST to the first step's event, and that of the whole first ten steps."""
-    from entromask.client import Client
-
-    port = free_port()
-    environment = {
-        **os.environ,
-        "ENTROMASK_HOME": str(folder),
-        "ENTROMASK_API_PORT": str(port),
-        "ENTROMASK_RATE_LIMIT": "0",
-    }
-    command = [sys.executable, "-m", "entromask", "up"]
-    with (folder.parent / "up.log").open("wb") as log:
-        up = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    spec: dict[str, Any] = {
-        "corpus": {"source": "builtin", "max_tokens": 400_000},
-        "tokenizer": {"source": "train", "vocab_size": 2048},
-        "model": {"architecture": "modernbert", "size": "tiny"},
-        "pretraining": {"budget": {"steps": 30}, "batch_size": 16, "sequence_length": 64},
-    }
-    seconds = []
-    try:
-        with Client(f"http://127.0.0.1:{port}") as client:
-            _until(lambda: any(worker.queue == "train" for worker in client.workers()))
-            for number in range(rounds + 1):
-                start = time.time()
-                run = client.create_run(spec | {"seed": number})
-                client.wait(run.id, timeout=300)
-                if number:  # the first one fills the cache and warms the worker
-                    seconds.append(_first_step(folder / "runs" / run.id) - start)
-    finally:
-        up.send_signal(signal.SIGINT)
-        up.wait(120)
-    result = {
-        "median_s": round(statistics.median(seconds), 2),
-        "each_s": [round(value, 2) for value in seconds],
-        "target_s": START_TARGET_S,
-    }
-    print(f"submission to the end of the first training steps: {result}")
-    return result
-
-
-def _first_step(folder: Path) -> float:
-    import json
-
-    for line in (folder / "events.jsonl").read_text(encoding="utf-8").splitlines():
-        event = json.loads(line)
-        if event["type"] == "progress" and event.get("stage") == "pretraining":
-            return datetime.fromisoformat(event["time"]).timestamp()
-    raise SystemExit(f"no training step in {folder}")
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 180
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except Exception as error:
-            last = error
-        time.sleep(0.3)
-    raise SystemExit(f"the stack did not come up: {last}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--skip-stack", action="store_true", help="without the submission")
     options = parser.parse_args()
     cache = Path.home() / ".cache" / "entromask-benchmarks"
     with tempfile.TemporaryDirectory() as place:
@@ -295,15 +229,10 @@ def main() -> None:
             entromask_server(ours_folder) as ours_client,
             mlflow_server(peer_folder, python, options.runs, description) as (client, peer_id),
         ):
-            table = compare(
-                Ours(ours_client, database, run_id), Peer(client, peer_id), options.rounds
-            )
+            ours = Ours(ours_client, database, run_id, ours_folder / "runs" / run_id)
+            table = compare(ours, Peer(client, peer_id), options.rounds)
         database.close()
         result: dict[str, Any] = {"runs": options.runs, "mlflow": MLFLOW, "works": table}
-        if not options.skip_stack:
-            home = Path(place) / "home"
-            home.mkdir()
-            result["submit_to_first_step"] = submit_to_first_step(home, max(3, options.rounds // 4))
     print(write_result("service", result))
 
 

@@ -190,9 +190,8 @@ class _Lines:
         if where == before and (run.status != "running" or now < due):
             return
         self.last[run.id] = (where, now + _LINES)
-        self.console.print(
-            f"{run.name:<31} {where:<12} {_detail(run)}".rstrip(), markup=False, highlight=False
-        )
+        line = f"{run.name:<31} {where:<12} {_detail(run)}".rstrip()
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _detail(run: Run) -> str:

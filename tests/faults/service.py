@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,8 @@ import psutil
 from entromask.client import Client
 from entromask.resources import OVER, Run
 from entromask.stack.marks import MARK
-from tests.entromask.runs import events, small_spec
+from tests.entromask.runs import events, small_spec, weights
+from tests.up import free_port
 
 LEASE = 4.0
 STEPS = 300
@@ -65,9 +65,7 @@ class Service:
     def __init__(self, database_url: str | None) -> None:
         # Short: a socket lies in it.
         self.home = Path(tempfile.mkdtemp(prefix="em-faults-"))
-        with socket.socket() as held:
-            held.bind(("127.0.0.1", 0))
-            port = held.getsockname()[1]
+        port = free_port()
         self.environment = {
             **os.environ,
             "ENTROMASK_HOME": str(self.home),
@@ -188,3 +186,12 @@ class Service:
 
         found: Run = until(over, f"the end of {run.id}", seconds)
         return found
+
+
+def check_undisturbed(service: Service, run: Run, undisturbed: dict[str, Any]) -> None:
+    """The weights to the byte, the curve point for point, the events without gap."""
+    assert weights(service.folder(run)) == undisturbed["weights"]
+    series = service.client.metrics(run, keys=["training_loss"]).series["training_loss"]
+    assert dict(zip(series.steps, series.values, strict=True)) == undisturbed["curve"]
+    numbers = [event.seq for event in service.client.events(run)]
+    assert numbers == list(range(1, len(numbers) + 1))

@@ -11,9 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from entromask.resources import Run
-from tests.entromask.runs import weights
-from tests.faults.service import LEASE, Service, long_spec, until
+from tests.faults.service import LEASE, Service, check_undisturbed, long_spec, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
@@ -49,15 +47,6 @@ def kill_up(service: Service) -> None:
     service.up.kill()
     service.up.wait()
     service.start()
-
-
-def check_undisturbed(service: Service, run: Run, undisturbed: dict[str, Any]) -> None:
-    """The weights to the byte, the curve point for point, the events without gap."""
-    assert weights(service.folder(run)) == undisturbed["weights"]
-    series = service.client.metrics(run, keys=["training_loss"]).series["training_loss"]
-    assert dict(zip(series.steps, series.values, strict=True)) == undisturbed["curve"]
-    numbers = [event.seq for event in service.client.events(run)]
-    assert numbers == list(range(1, len(numbers) + 1))
 
 
 def check_lock_is_free(folder: Path) -> None:
