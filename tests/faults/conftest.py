@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -41,8 +42,9 @@ def service(request: pytest.FixtureRequest) -> Iterator[Service]:
     url = None
     if request.param == "postgres":
         server: Postgres = request.getfixturevalue("postgres")
-        server.create("faults", template="template1")
-        url = server.url("faults")
+        name = f"faults_{uuid4().hex}"
+        server.create(name, template="template1")
+        url = server.url(name)
     made = Service(url)
     try:
         made.start()
