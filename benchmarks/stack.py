@@ -103,7 +103,7 @@ def evaluation_seconds(client: Client, seed: int) -> float:
     run = client.create_run(SPEC | {"seed": seed, "evaluation": EVALUATION})
     moments = []
     for event in client.follow(run):
-        if event.stage == "evaluating" or event.type == "checkpoint":
+        if event.type in ("checkpoint", "result"):
             moments.append(datetime.fromisoformat(event.time).timestamp())
     return moments[-1] - moments[0]
 
