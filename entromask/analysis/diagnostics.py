@@ -21,7 +21,7 @@ Finding = Callable[[Mapping[str, Any], RunSpec], str | None]
 
 
 def warnings_for(results: Mapping[str, Any], spec: RunSpec) -> list[str]:
-    """Every warning that a run's results call for, the gravest first (METHOD.md, section 3).
+    """Every warning that a run's results call for, the gravest first.
 
     Args:
         results: the content of results.json; absent numbers raise no warning.

@@ -63,6 +63,7 @@ def test_validate_only_stores_nothing_and_tells_the_cost(api: TestClient) -> Non
     assert found["spec"]["masking"]["score"] == "uniform"
     words = " ".join(found["warnings"])
     assert "seeds" in words
+    assert "81,920 tokens are few" in words
     assert "teacher is given but not used" in words
     assert api.get("/v1/runs").json()["data"] == []
     assert not settings().runs.exists() or not any(settings().runs.iterdir())
