@@ -13,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from entromask.errors import EntromaskError
 from entromask.settings import Settings, settings
 
 Status = Literal["ok", "note", "missing"]
@@ -32,6 +33,14 @@ _EVALUATION = (
     ("datasets", "parquet files and the Hub"),
     ("evaluate", "GLUE metrics"),
     ("scikit-learn", "GLUE metrics"),
+)
+_SERVICE = (
+    ("fastapi", "the API"),
+    ("uvicorn", "the API"),
+    ("sqlalchemy", "the database"),
+    ("alembic", "the database"),
+    ("celery", "the queue"),
+    ("redis", "the queue"),
 )
 
 
@@ -74,6 +83,7 @@ def _packages(here: Settings) -> Iterator[Check]:
     groups: tuple[tuple[str, tuple[tuple[str, str], ...], Status], ...] = (
         ("train", _NEEDED, "missing"),
         ("evaluation", _EVALUATION, "note"),
+        ("all", _SERVICE, "note"),
     )
     for extra, rows, status in groups:
         for package, purpose in rows:
@@ -82,6 +92,20 @@ def _packages(here: Settings) -> Iterator[Check]:
             else:
                 words = f"not installed; for {purpose}"
                 yield Check(package, status, words, f"pip install 'entromask[{extra}]'")
+
+
+def _redis(here: Settings) -> Iterator[Check]:
+    from entromask.embedded_redis import find_redis
+
+    if here.redis_url is not None:
+        yield Check("Redis server", "ok", "elsewhere: ENTROMASK_REDIS_URL is set")
+        return
+    try:
+        yield Check("Redis server", "ok", find_redis())
+    except EntromaskError as error:
+        yield Check(
+            "Redis server", "note", f"{error.message}; for `entromask up`", error.hint or ""
+        )
 
 
 def _gpu(here: Settings) -> Iterator[Check]:
@@ -205,6 +229,7 @@ def _glue(here: Settings) -> Iterator[Check]:
 _PARTS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _python,
     _packages,
+    _redis,
     _gpu,
     _cores,
     _home,

@@ -268,6 +268,18 @@ def test_doctor_finds_a_glue_folder_that_is_not_there(
     assert found == ["ok", "missing"]
 
 
+def test_doctor_says_which_redis_a_service_would_use(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [own] = [check for check in diagnose() if check.name == "Redis server"]
+    assert Path(own.found).is_file()
+    monkeypatch.setenv("ENTROMASK_REDIS_URL", "redis://:secret@queue:6379")
+    settings.cache_clear()
+    [other] = [check for check in diagnose() if check.name == "Redis server"]
+    assert other.status == "ok"
+    assert "secret" not in other.found
+
+
 def test_the_demo_is_three_strategies_that_differ_in_the_masking_alone() -> None:
     specs = {preset: demo_spec(preset, "run_1") for preset in PRESETS}
     shared: list[dict[str, Any]] = [
