@@ -92,5 +92,7 @@ def _save_untrained(model: Path, path: Path) -> None:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        untrained = AutoModelForMaskedLM.from_config(AutoConfig.from_pretrained(model, trust_remote_code=False))
+        untrained = AutoModelForMaskedLM.from_config(
+            AutoConfig.from_pretrained(model, trust_remote_code=False)
+        )
     save_pretrained(untrained, load_tokenizer(str(model)), path)
