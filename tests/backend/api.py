@@ -16,6 +16,7 @@ import httpx
 from starlette.testclient import TestClient
 
 from backend.app import create_app
+from backend.db.engine import Database
 
 LOCAL = "http://127.0.0.1"
 SPEC: dict[str, Any] = {
@@ -34,6 +35,12 @@ def client() -> Iterator[TestClient]:
         app, base_url=LOCAL, client=("127.0.0.1", 50000), raise_server_exceptions=False
     ) as asking:
         yield asking
+
+
+def database_of(asking: TestClient) -> Database:
+    """The database that this API uses."""
+    database: Database = asking.app.state.database  # type: ignore[attr-defined]
+    return database
 
 
 def submitted(asking: TestClient, **changes: Any) -> dict[str, Any]:

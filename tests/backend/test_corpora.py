@@ -10,17 +10,21 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from backend.db.engine import Database
 from backend.db.tables import Corpus
 from backend.store.runs import create_run
 from entromask.settings import settings
 from entromask.spec import RunSpec
-from tests.backend.service import api, database_of
+from tests.backend.api import client as api
+from tests.backend.api import database_of
 
 TEXT = b"Some words about entropy.\n\nAnd a second document.\n"
 
 
 @pytest.fixture
-def client(home: Path) -> Iterator[TestClient]:
+def client(home: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setenv("ENTROMASK_DATABASE_URL", database.url)
+    settings.cache_clear()
     with api() as client:
         yield client
 

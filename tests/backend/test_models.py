@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from backend.db.engine import Database
 from backend.store.runs import create_run
 from entromask.settings import settings
 from entromask.spec import RunSpec
-from tests.backend.service import api, database_of
+from tests.backend.api import client as api
+from tests.backend.api import database_of
 
 
 @pytest.fixture
@@ -28,7 +30,9 @@ def data(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def client(data: Path) -> Iterator[TestClient]:
+def client(data: Path, database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+    monkeypatch.setenv("ENTROMASK_DATABASE_URL", database.url)
+    settings.cache_clear()
     with api() as client:
         yield client
 

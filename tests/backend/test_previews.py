@@ -16,7 +16,8 @@ from backend.queue import PREVIEW, RUN_PREVIEW, celery, redis_client
 from backend.routes import previews
 from backend.store.workers import report_worker
 from entromask.embedded_redis import EmbeddedRedis
-from tests.backend.service import api, database_of
+from tests.backend.api import client as api
+from tests.backend.api import database_of
 
 # Celery 5.7 stores a result with a call that redis-py 8 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex:DeprecationWarning")
