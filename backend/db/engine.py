@@ -17,6 +17,17 @@ from entromask.errors import InputError
 _BUSY_SECONDS = 30.0
 
 
+# A server that vanishes without a word is noticed within half a minute, not after two hours: a
+# supervisor that waits for it cannot hear a kill.
+_POSTGRES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+
+
 class Database:
     """A database by its URL: `sqlite:///FILE` or `postgresql+psycopg://…`.
 
@@ -60,7 +71,7 @@ class Database:
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 5})
+        return create_engine(url, pool_pre_ping=True, connect_args=_POSTGRES)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "connect", _configure_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
