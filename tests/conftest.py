@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["ENTROMASK_HOME"] = _HOME
 for _name in ("ENTROMASK_GLUE_DIR", "ENTROMASK_HUB"):
     os.environ.pop(_name, None)
+
+# A shell starts what it puts in the background with Ctrl-C ignored, and processes inherit that;
+# those of the tests are to hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from entromask.settings import settings  # noqa: E402
 from tests.up import Service, free_port  # noqa: E402
