@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,6 +22,7 @@ from entromask.errors import InputError
 from entromask.glue.batches import usable_positions
 from entromask.masking.frequency import FrequencyScore
 from entromask.masking.masker import check_tokenizer
+from entromask.masking.scoring import evaluating
 from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.text.tokenizer import encode_with_offsets
@@ -103,7 +103,7 @@ def preview(
     check_tokenizer(tokenizer)
     windows = _windows(sparse, tokenizer, text)
     hidden = _hidden(masked, windows, tokenizer)
-    with _evaluating(sparse):
+    with evaluating(sparse):
         tokens = [
             token
             for number, window in enumerate(windows)
@@ -292,15 +292,3 @@ def _warnings(windows: list[Window], tokens: list[dict[str, Any]]) -> list[str]:
             "the vocabulary; the unknown token is never masked"
         )
     return warnings
-
-
-@contextmanager
-def _evaluating(model: SparseMaskedLM) -> Iterator[None]:
-    """Without dropout and without gradients; afterwards in the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        model.train(training)

@@ -65,7 +65,7 @@ def visible_entropy(
     """
     device = next(model.parameters()).device
     entropy = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
-    with _evaluating(model):
+    with evaluating(model):
         for part in _parts(len(input_ids), batch_size):
             rows = input_ids[part].to(device)
             if where is None:
@@ -104,7 +104,7 @@ def masked_entropy(
     device = next(model.parameters()).device
     entropy = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
     special = torch.tensor(special_ids, device=device)
-    with _evaluating(model):
+    with evaluating(model):
         for part in _parts(len(input_ids), batch_size):
             rows = input_ids[part].to(device)
             groups = hidden_groups(~torch.isin(rows, special), row_ids[part].to(device))
@@ -253,7 +253,7 @@ def _parts(rows: int, batch_size: int | None) -> Iterator[slice]:
 
 
 @contextmanager
-def _evaluating(model: SparseMaskedLM) -> Iterator[None]:
+def evaluating(model: SparseMaskedLM) -> Iterator[None]:
     """Without dropout and without gradients; afterwards in the mode it was in."""
     training = model.training
     model.eval()
