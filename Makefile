@@ -11,11 +11,11 @@ UV := $(BIN)/uv
 FIND_LINKS := $(if $(PIP_FIND_LINKS),--find-links "$(PIP_FIND_LINKS)")
 # Two threads that fight for a core are many times slower than one.
 TEST_ENV := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
-CODE := entromask backend worker tests benchmarks docs
+CODE := entromask backend worker frontend tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-faults lint bench docs lock clean
+.PHONY: help setup demo up test test-browser test-faults lint bench docs lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,11 @@ demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minute
 up: $(STAMP)  ## the whole service on this machine; Ctrl-C stops it
 	$(BIN)/entromask up
 
-test: $(STAMP)  ## every test that needs no GPU and kills no service
-	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not faults"
+test: $(STAMP)  ## every test that needs no GPU and no browser, and kills no service
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not browser and not faults"
+
+test-browser: $(STAMP)  ## the dashboard over a real service in a real Chromium
+	$(TEST_ENV) $(BIN)/pytest -m "browser and not gpu"
 
 test-faults: $(STAMP)  ## whatever part of a service is killed, runs end as if nothing had happened
 	$(TEST_ENV) $(BIN)/pytest -n auto --dist loadscope -m "faults and not gpu"
@@ -44,6 +47,7 @@ bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 	$(BIN)/python benchmarks/fine_tuning.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/stack.py
+	$(BIN)/python benchmarks/dashboard.py
 
 docs: $(STAMP)  ## the generated references in docs/
 	$(BIN)/python docs/generate.py

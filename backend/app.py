@@ -16,17 +16,29 @@ from backend.db.migrate import is_current, migrate
 from backend.limits import RateLimits
 from backend.observing import Observer, Requests
 from backend.openapi import describe
-from backend.routes import catalogue, corpora, models, previews, run_data, runs, service
+from backend.routes import (
+    catalogue,
+    compare,
+    corpora,
+    keys,
+    models,
+    previews,
+    run_data,
+    runs,
+    service,
+)
 from entromask.errors import EntromaskError
 from entromask.settings import settings
 
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     run_data.router,
+    compare.router,
     corpora.router,
     models.router,
     catalogue.router,
     previews.router,
+    keys.router,
     service.router,
     service.health,
 )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import ipaddress
+import math
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from fastapi.security import HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,16 +17,26 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from backend.db.engine import Database
 from backend.limits import RateLimits
 from backend.problems import ProblemError, problem_of
-from backend.store.keys import ROLES, find_key
+from backend.store.keys import ROLES, find_key, note_use
 from entromask.errors import InputError
+from entromask.hosts import is_loopback
 from entromask.settings import Settings
 
 # Declares the key in OpenAPI; `Guard` is what asks for it.
 bearer = HTTPBearer(auto_error=False, description="a key made by `entromask keys create`")
 
+# How exactly it is kept when a key was used: not every request writes.
+_NOTE_SECONDS = 60.0
+
 # Health checks carry no key; the description of the API is no secret.
 OPEN = ("/healthz", "/readyz", "/openapi.json")
 READING = ("GET", "HEAD", "OPTIONS")
+# Reading takes the role `read`, everything else `write`; and for some requests it is another.
+NEEDED = {
+    ("GET", "/v1/keys"): "admin",
+    # Only its body is too long for an address.
+    ("POST", "/v1/compare"): "read",
+}
 
 
 @dataclass(frozen=True)
@@ -32,19 +45,10 @@ class Caller:
 
     id: str
     role: str
+    has_key: bool = False
 
 
 LOCAL = Caller("local", "admin")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or localhost, is of this machine alone."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def check_exposure(settings: Settings) -> None:
@@ -71,6 +75,8 @@ class Guard:
         self._any_host = "*" in names
         self._hosts = frozenset(name for name in names if name and name != "*")
         self._limits = limits
+        # When the use of a key was last noted.
+        self._noted: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -82,7 +88,8 @@ class Guard:
             self._check_host(request)
             if not self._keys:
                 self._check_local(request)
-            scope.setdefault("state", {})["caller"] = await self._caller(request)
+            caller = await self._caller(request)
+            scope.setdefault("state", {})["caller"] = caller
         except Exception as error:
             problem = problem_of(error)
             if problem.code == "internal":
@@ -90,6 +97,16 @@ class Guard:
             await problem.response()(scope, receive, send)
             return
         await self.app(scope, receive, send)
+        if caller.has_key and self._is_to_be_noted(caller.id):
+            # The answer is out: nobody waits for this.
+            await run_in_threadpool(_note, request.app.state.database, caller.id)
+
+    def _is_to_be_noted(self, key: str) -> bool:
+        now = time.monotonic()
+        if now - self._noted.get(key, -math.inf) < _NOTE_SECONDS:
+            return False
+        self._noted[key] = now
+        return True
 
     @staticmethod
     def _check_text(scope: Scope) -> None:
@@ -139,11 +156,11 @@ class Guard:
             self._limits.count(address)
             raise
         self._limits.count(caller.id)
-        need = "read" if request.method in READING else "write"
+        need, what = _need(request)
         if ROLES.index(caller.role) < ROLES.index(need):
             raise ProblemError(
                 "forbidden",
-                f"the key has the role '{caller.role}', and {request.method} needs '{need}'",
+                f"the key has the role '{caller.role}', and {what} needs '{need}'",
                 f"make one with: entromask keys create NAME --role {need}",
             )
         return caller
@@ -159,10 +176,24 @@ class Guard:
         return caller
 
 
+def _need(request: Request) -> tuple[str, str]:
+    """The role that a request takes, and what of it takes that role."""
+    method, path = request.method, request.url.path
+    if (method, path) in NEEDED:
+        return NEEDED[method, path], f"{method} {path}"
+    return ("read" if method in READING else "write"), method
+
+
 def _find(database: Database, secret: str) -> Caller | None:
     with database.read() as session:
         key = find_key(session, secret)
-        return Caller(key.id, key.role) if key else None
+        return Caller(key.id, key.role, has_key=True) if key else None
+
+
+def _note(database: Database, key: str) -> None:
+    """Remembers that a key was used; a disk that is full keeps nobody from reading."""
+    with suppress(SQLAlchemyError), database.write() as session:
+        note_use(session, key)
 
 
 def _unauthorized(detail: str, challenge: str) -> ProblemError:

@@ -62,6 +62,7 @@ def worker_view(worker: Worker, job: Job | None) -> dict[str, Any]:
         "status": "stopping" if worker.stopping else status,
         "job": _job(job),
         "memory": state.get("memory"),
+        "disk": state.get("disk"),
         "gpus": state.get("gpus") or [],
         "versions": state.get("versions") or {},
         "started_at": worker.started_at,

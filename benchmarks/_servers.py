@@ -1,4 +1,4 @@
-"""The two servers of the service benchmark, each in an environment and a folder of its own."""
+"""The servers that are compared, each in an environment and a folder of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import httpx
 
 ROOT = Path(__file__).parents[1]
 MLFLOW = "3.17.2"
+# Where its environment is kept.
+CACHE = Path.home() / ".cache" / "entromask-benchmarks"
 
 
 def free_port() -> int:
@@ -42,7 +44,7 @@ def served(
         )
     try:
         _wait(url, process, folder / "server.log")
-        with httpx.Client(base_url=url.rpartition("/")[0], timeout=120) as client:
+        with httpx.Client(base_url=httpx.URL(url).join("/"), timeout=120) as client:
             yield client
     finally:
         os.killpg(process.pid, 15)
@@ -50,7 +52,7 @@ def served(
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
@@ -74,6 +76,20 @@ def entromask_server(folder: Path) -> Iterator[httpx.Client]:
         "ENTROMASK_RATE_LIMIT": "0",
     }
     with served(command, url, folder, **settings) as client:
+        yield client
+
+
+@contextmanager
+def dashboard_server(folder: Path, api: httpx.Client) -> Iterator[httpx.Client]:
+    """Our dashboard over our API."""
+    port = free_port()
+    command = [sys.executable, "-m", "frontend"]
+    settings = {
+        "ENTROMASK_HOME": str(folder),
+        "ENTROMASK_API_URL": str(api.base_url),
+        "ENTROMASK_DASHBOARD_PORT": str(port),
+    }
+    with served(command, f"http://127.0.0.1:{port}/_stcore/health", folder, **settings) as client:
         yield client
 
 

@@ -20,54 +20,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from _filling import FIRST_START, METRICS, add_history, fill, for_mlflow
 from _machine import write_result
-from _servers import MLFLOW, entromask_server, mlflow_python, mlflow_server
+from _servers import CACHE, MLFLOW, entromask_server, mlflow_python, mlflow_server
 
 from backend.db.engine import Database
-from backend.db.migrate import migrate
-from backend.db.tables import Metric
 from backend.store.feed import RUN, feed
-from backend.store.runs import create_run
 from entromask.run_folder import RunFolder
-from entromask.spec import RunSpec
 from worker.events import EventFile
 
 TARGET = 5.0
 LIST_TARGET_MS = 50.0
 POINTS, HISTORY, SHOWN = 10_000, 100_000, 1_000
-# A parameter that MLflow stores is a string of one key.
-SPEC = RunSpec.parse({"evaluation": {"tasks": ["rte", "mrpc"], "seeds": [0, 1, 2]}}).resolved()
-METRICS = {f"metric_{number}": number / 7 for number in range(10)}
-# 2026-01-01, in milliseconds.
-FIRST_START = 1_767_225_600_000
-
-
-def flattened(data: Any, path: str = "") -> dict[str, str]:
-    if isinstance(data, dict):
-        return {
-            name: value
-            for key, part in data.items()
-            for name, value in flattened(part, f"{path}.{key}" if path else key).items()
-        }
-    return {path: str(data)}
-
-
-def fill(database: Database, runs: int) -> str:
-    """Finished runs in our own database; returns the id of one whose metric has a history."""
-    migrate(database)
-    with database.write() as session:
-        made = [create_run(session, SPEC) for _ in range(runs)]
-        for number, run in enumerate(made):
-            run.status, run.metrics = "succeeded", METRICS
-            run.created_at = FIRST_START / 1000 + number
-        run_id = made[0].id
-        session.flush()
-        points = [
-            {"run_id": run_id, "key": "history", "step": step, "value": step / 3}
-            for step in range(HISTORY)
-        ]
-        session.execute(Metric.__table__.insert(), points)  # type: ignore[attr-defined]
-    return run_id
 
 
 class Ours:
@@ -212,22 +176,17 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
-    cache = Path.home() / ".cache" / "entromask-benchmarks"
     with tempfile.TemporaryDirectory() as place:
         ours_folder, peer_folder = Path(place) / "ours", Path(place) / "mlflow"
         ours_folder.mkdir()
         peer_folder.mkdir()
         database = Database(f"sqlite:///{ours_folder / 'entromask.db'}")
         run_id = fill(database, options.runs)
-        description = {
-            "first_start": FIRST_START,
-            "params": flattened(SPEC.data()),
-            "metrics": METRICS,
-        }
-        python = mlflow_python(cache)
+        add_history(database, run_id, "history", ((step, step / 3) for step in range(HISTORY)))
+        python = mlflow_python(CACHE)
         with (
             entromask_server(ours_folder) as ours_client,
-            mlflow_server(peer_folder, python, options.runs, description) as (client, peer_id),
+            mlflow_server(peer_folder, python, options.runs, for_mlflow()) as (client, peer_id),
         ):
             ours = Ours(ours_client, database, run_id, ours_folder / "runs" / run_id)
             table = compare(ours, Peer(client, peer_id), options.rounds)

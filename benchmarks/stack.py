@@ -47,6 +47,7 @@ def up(home: Path, workers: int) -> Iterator[Client]:
         **os.environ,
         "ENTROMASK_HOME": str(home),
         "ENTROMASK_API_PORT": str(port),
+        "ENTROMASK_DASHBOARD_PORT": str(free_port()),
         "ENTROMASK_RATE_LIMIT": "0",
         "OMP_NUM_THREADS": "1",
     }

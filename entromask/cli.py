@@ -185,7 +185,12 @@ def compare(
         typer.Argument(metavar="RUN...", help="Run folders, or ids under ENTROMASK_HOME/runs."),
     ],
     style: Annotated[
-        str, typer.Option("--format", metavar="text|md|csv", help="How the table is written.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="text|md|csv|latex",
+            help="How the table is written: text, md, csv or latex (a booktabs tabular).",
+        ),
     ] = "text",
     baseline: Annotated[
         str | None,

@@ -18,27 +18,26 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import quote
 
 from entromask.errors import EntromaskError
 from entromask.resources import (
     DEFAULT_PRIORITY,
     OVER,
-    Artifact,
     CloneRequest,
     Event,
-    MetricHistory,
     NewRun,
-    Resource,
+    Page,
     Run,
     RunChange,
     RunStatus,
     Validation,
 )
-from entromask.rest import downloads
+from entromask.rest.calls import RunRef, run_path
 from entromask.rest.catalogue import Catalogue
+from entromask.rest.comparing import Comparing
 from entromask.rest.errors import ApiError, UnreachableError
 from entromask.rest.follow import follow
+from entromask.rest.run_data import RunData
 from entromask.rest.specs import to_send
 from entromask.rest.transport import Transport
 from entromask.settings import settings
@@ -46,7 +45,6 @@ from entromask.spec import RunSpec
 
 __all__ = ["ApiError", "Client", "RunRef", "Spec", "UnreachableError", "WaitTimeoutError"]
 
-RunRef = Run | str
 Spec = RunSpec | Mapping[str, Any] | str | Path
 
 _LARGEST_PAGE = 100
@@ -57,20 +55,27 @@ class WaitTimeoutError(EntromaskError):
     """A run is not over after the time that it was waited for."""
 
 
-class Client(Catalogue):
+class Client(RunData, Comparing, Catalogue):
     """A client of the service; a context manager. Not for use by several threads at once.
 
     Args:
         url: default ENTROMASK_API_URL, else the service of `entromask up` on this machine.
-        key: an API key; default ENTROMASK_API_KEY.
+        key: an API key; default ENTROMASK_API_KEY; an empty one sends none.
         timeout: how many seconds an answer may take.
+        retry: whether to ask again when the service does not answer or is busy. Without, a call
+            fails at once: for a program that asks again anyway. `follow` is patient either way.
     """
 
     def __init__(
-        self, url: str | None = None, key: str | None = None, timeout: float = 30.0
+        self,
+        url: str | None = None,
+        key: str | None = None,
+        timeout: float = 30.0,
+        retry: bool = True,
     ) -> None:
         here = settings()
-        self._transport = Transport(url or here.api, key or here.api_key, timeout)
+        key = here.api_key if key is None else key
+        self._transport = Transport(url or here.api, key, timeout, retry)
 
     @property
     def url(self) -> str:
@@ -97,17 +102,21 @@ class Client(Catalogue):
         tags: Sequence[str] = (),
         notes: str = "",
         priority: int = DEFAULT_PRIORITY,
+        idempotency_key: str | None = None,
     ) -> Run:
         """Queues what a spec, its file or a mapping describes.
 
         Args:
             priority: 0 is served first, 9 last.
+            idempotency_key: calls with the same key and content make one run, for 24 hours: for
+                a form that may be sent twice. Default: each call makes a run.
 
         Raises:
             InputError: the file cannot be read, or holds no valid spec.
         """
         body = NewRun(spec=to_send(spec), tags=list(tags), notes=notes, priority=priority)
-        return self._transport.send(Run, "POST", "/v1/runs", body.model_dump())
+        headers = None if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._transport.send(Run, "POST", "/v1/runs", body.model_dump(), headers=headers)
 
     def validate_run(self, spec: Spec) -> Validation:
         """What `create_run` would queue, with every default, and what it would cost."""
@@ -133,19 +142,33 @@ class Client(Catalogue):
             q: words that name, notes, id or strategy hold.
             limit: at most so many; default all.
         """
-        filters = {
-            "status": status,
-            "tag": tag,
-            "experiment": experiment,
-            "strategy": strategy,
-            "group": group,
-            "q": q,
-        }
+        filters = _filters(status, tag, experiment, strategy, group, q)
         size = min(limit or _LARGEST_PAGE, _LARGEST_PAGE)
         return islice(self._pages(Run, "/v1/runs", filters, size), limit)
 
+    def runs_page(
+        self,
+        *,
+        status: RunStatus | None = None,
+        tag: str | None = None,
+        experiment: str | None = None,
+        strategy: str | None = None,
+        group: str | None = None,
+        q: str | None = None,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page[Run]:
+        """One page of what `list_runs` lists, by one request.
+
+        Args:
+            limit: at most so many, from 1 to 200.
+            after: `next` of the page before.
+        """
+        asked = _filters(status, tag, experiment, strategy, group, q)
+        return self._transport.get(Page[Run], "/v1/runs", asked | {"limit": limit, "after": after})
+
     def get_run(self, run: RunRef) -> Run:
-        return self._transport.get(Run, _path(run))
+        return self._transport.get(Run, run_path(run))
 
     def update_run(
         self,
@@ -160,11 +183,13 @@ class Client(Catalogue):
         change = RunChange(
             name=name, tags=None if tags is None else list(tags), notes=notes, priority=priority
         )
-        return self._transport.send(Run, "PATCH", _path(run), change.model_dump(exclude_none=True))
+        return self._transport.send(
+            Run, "PATCH", run_path(run), change.model_dump(exclude_none=True)
+        )
 
     def delete_run(self, run: RunRef) -> None:
         """Removes a run that is over, with its files."""
-        self._transport.delete(_path(run))
+        self._transport.delete(run_path(run))
 
     def cancel(self, run: RunRef) -> Run:
         """Stops a run after it has written a checkpoint."""
@@ -202,11 +227,11 @@ class Client(Catalogue):
             notes=notes,
             priority=priority,
         ).model_dump(exclude_none=True)
-        return self._transport.send(Run, "POST", f"{_path(run)}/clone", body)
+        return self._transport.send(Run, "POST", f"{run_path(run)}/clone", body)
 
     def events(self, run: RunRef, after: int = 0) -> Iterator[Event]:
         """The events so far behind sequence number `after`, oldest first."""
-        return self._pages(Event, f"{_path(run)}/events", {"after": after})
+        return self._pages(Event, f"{run_path(run)}/events", {"after": after})
 
     def follow(self, run: RunRef, after: int = 0) -> Iterator[Event]:
         """The events behind `after` as they happen, until the run is over.
@@ -214,7 +239,7 @@ class Client(Catalogue):
         Progress comes in between, as events of the type `progress`. A broken connection and a
         restart of the API are taken up where they broke off.
         """
-        return follow(self._transport, _path(run), after)
+        return follow(self._transport, run_path(run), after)
 
     def wait(self, run: RunRef, timeout: float | None = None) -> Run:
         """The run once it is over: succeeded, failed or cancelled.
@@ -234,79 +259,23 @@ class Client(Catalogue):
             pause = min(_LONGEST_POLL, pause * 1.5)
         return found
 
-    def metrics(
-        self, run: RunRef, keys: Sequence[str] = (), max_points: int | None = None
-    ) -> MetricHistory:
-        """The history of the metrics, each thinned to at most `max_points`."""
-        params = {"keys": ",".join(keys) or None, "max_points": max_points}
-        return self._transport.get(MetricHistory, f"{_path(run)}/metrics", params)
-
-    def results(self, run: RunRef) -> dict[str, Any]:
-        """The content of the run's results.json."""
-        return self._transport.get(Resource, f"{_path(run)}/results").model_dump()
-
-    def logs(self, run: RunRef, tail: int | None = None) -> str:
-        """The run's log so far, or its last `tail` lines."""
-        pieces, params = [], {} if tail is None else {"tail": tail}
-        while True:
-            answer = self._transport.request(
-                "GET", f"{_path(run)}/logs", headers=_TEXT, params=params
-            )
-            pieces.append(answer.text)
-            # It comes in pieces; the last one is empty.
-            if not answer.text or tail is not None:
-                return "".join(pieces)
-            params = {"offset": int(answer.headers["X-Next-Offset"])}
-
-    def artifacts(self, run: RunRef) -> list[Artifact]:
-        """The files of the run."""
-        return list(self._pages(Artifact, f"{_path(run)}/artifacts"))
-
-    def download(
-        self,
-        run: RunRef,
-        path: str | None = None,
-        folder: str | Path | None = None,
-        *,
-        overwrite: bool = False,
-    ) -> list[Path]:
-        """Brings the run's files here; one that is here already is not fetched again.
-
-        Args:
-            path: one file, or all in one folder of the run; default everything.
-            folder: default one with the run's id, in the working directory.
-
-        Raises:
-            InputError: another file is in the place of one of them; nothing was fetched then.
-            EntromaskError: there is no such file.
-        """
-        run_id = run.id if isinstance(run, Run) else run
-        root = Path(folder or run_id).expanduser()
-        wanted = [one for one in self.artifacts(run) if path is None or _within(one.path, path)]
-        if path is not None and not wanted:
-            raise EntromaskError(
-                f"run {run_id} has no file '{path}'", "its files are what `artifacts` lists"
-            )
-        files = [(one, downloads.place(root, one.path)) for one in wanted]
-        missing = [
-            (one, target)
-            for one, target in files
-            if overwrite or not downloads.present(target, one)
-        ]
-        for one, target in missing:
-            downloads.fetch(self._transport, _path(run), one, target)
-        return [target for _, target in files]
-
     def _act(self, run: RunRef, action: str) -> Run:
-        return self._transport.send(Run, "POST", f"{_path(run)}/{action}")
+        return self._transport.send(Run, "POST", f"{run_path(run)}/{action}")
 
 
-_TEXT = {"Accept": "text/plain, */*"}
-
-
-def _path(run: RunRef) -> str:
-    return f"/v1/runs/{quote(run.id if isinstance(run, Run) else run, safe='')}"
-
-
-def _within(file: str, path: str) -> bool:
-    return file == path or file.startswith(path.rstrip("/") + "/")
+def _filters(
+    status: RunStatus | None,
+    tag: str | None,
+    experiment: str | None,
+    strategy: str | None,
+    group: str | None,
+    q: str | None,
+) -> dict[str, Any]:
+    return {
+        "status": status,
+        "tag": tag,
+        "experiment": experiment,
+        "strategy": strategy,
+        "group": group,
+        "q": q,
+    }

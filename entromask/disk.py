@@ -23,14 +23,32 @@ def require_space(folder: Path, needed: int, purpose: str) -> None:
     Raises:
         DiskFullError: they do not.
     """
-    place = folder.absolute()
-    while not place.exists():
-        place = place.parent
+    place = _existing(folder)
     free = shutil.disk_usage(place).free
     if free < needed:
         raise DiskFullError(
             f"{purpose} needs about {_size(needed)}, and {place} has {_size(free)} free", _HINT
         )
+
+
+def disk_room(folder: Path) -> dict[str, int] | None:
+    """`used`, `total` and `free` bytes of the disk that `folder` is on, or will be.
+
+    None where it cannot be read. `used` and `free` make less than `total` where a reserve is kept.
+    """
+    try:
+        found = shutil.disk_usage(_existing(folder))
+    except OSError:
+        return None
+    return {"used": found.used, "total": found.total, "free": found.free}
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    place = folder.absolute()
+    while not place.exists():
+        place = place.parent
+    return place
 
 
 @contextmanager

@@ -41,6 +41,8 @@ _SERVICE = (
     ("alembic", "the database"),
     ("celery", "the queue"),
     ("redis", "the queue"),
+    ("streamlit", "the dashboard"),
+    ("altair", "the dashboard"),
 )
 
 

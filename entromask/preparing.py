@@ -40,7 +40,8 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     from entromask.glue.evaluation import check_tasks
     from entromask.masking.masker import check_tokenizer
     from entromask.modeling.architectures import build_model
-    from entromask.modeling.references import load_masked_lm, model_source
+    from entromask.modeling.references import load_masked_lm
+    from entromask.modeling.sources import model_source
     from entromask.text.corpus import open_corpus
     from entromask.text.packing import pack
     from entromask.text.tokenizer import load_tokenizer, open_tokenizer, same_tokenizer

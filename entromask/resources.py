@@ -6,9 +6,47 @@ losses and entropies in nats.
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from entromask.wire.base import Page, Request, Resource
+from entromask.wire.comparison import (
+    MOST_COMPARED,
+    MOST_IN_GROUPS,
+    ComparedRun,
+    CompareRequest,
+    Comparison,
+    ComparisonColumn,
+    ComparisonRow,
+    ComparisonValue,
+    KeyDifference,
+    UntrainedFloor,
+)
+from entromask.wire.service import ApiKey, Disk, Health, Queue, Role, Worker
+
+# Beside what stands here: what stands in the modules of `entromask.wire`.
+__all__ = [
+    "MOST_COMPARED",
+    "MOST_IN_GROUPS",
+    "ApiKey",
+    "CompareRequest",
+    "ComparedRun",
+    "Comparison",
+    "ComparisonColumn",
+    "ComparisonRow",
+    "ComparisonValue",
+    "Disk",
+    "Health",
+    "KeyDifference",
+    "Page",
+    "Queue",
+    "Request",
+    "Resource",
+    "Role",
+    "UntrainedFloor",
+    "Worker",
+]
 
 RunStatus = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 Reason = Literal[
@@ -22,35 +60,11 @@ Reason = Literal[
     "disk_full",
     "internal",
 ]
-Role = Literal["read", "write", "admin"]
 
 # Nothing happens to a run in one of these any more unless a user asks for it.
 OVER: tuple[RunStatus, ...] = ("succeeded", "failed", "cancelled")
 # 0 is served first.
 HIGHEST_PRIORITY, DEFAULT_PRIORITY, LOWEST_PRIORITY = 0, 5, 9
-
-Item = TypeVar("Item")
-
-
-class Resource(BaseModel):
-    """What the server sends: unknown fields of a newer server are kept, not refused."""
-
-    model_config = ConfigDict(extra="allow", protected_namespaces=())
-
-
-class Request(BaseModel):
-    """What a client sends: an unknown field is an error."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-
-class Page(Resource, Generic[Item]):
-    """A part of a list; `next` is the `after` of the next part."""
-
-    object: Literal["list"] = "list"
-    data: list[Item]
-    has_more: bool
-    next: str | None = None
 
 
 class ProblemEntry(Resource):
@@ -69,7 +83,7 @@ class Problem(Resource):
     detail: str
     code: str = Field(description="a word that programs can rely on")
     hint: str | None = None
-    errors: list[ProblemEntry] = []
+    errors: list[ProblemEntry] = Field([])
 
 
 class Progress(Resource):
@@ -247,7 +261,10 @@ class PreviewRequest(Request):
     """What POST /v1/previews takes."""
 
     text: str = Field(max_length=100_000)
-    model: dict[str, Any] = Field(description="{run: ID} | {path: FOLDER} | {hub: NAME}")
+    model: dict[str, Any] = Field(
+        description="{run: ID} | {run: ID, checkpoint: STEP} | {path: FOLDER} | {hub: NAME}; a "
+        "checkpoint also of a run that is not finished"
+    )
     presets: list[str] = Field(default=[], max_length=40)
     rate: float | None = Field(None, gt=0, lt=1)
     seed: int = Field(0, ge=0, le=2**32 - 1)
@@ -263,7 +280,7 @@ class Preview(Resource):
     tokens: list[dict[str, Any]]
     presets: list[dict[str, Any]]
     agreement: Any = Field(None, description="between the presets' masks")
-    warnings: list[str] = []
+    warnings: list[str] = Field([])
 
 
 class Strategy(Resource):
@@ -283,34 +300,3 @@ class Task(Resource):
     columns: list[str]
     labels: int
     metrics: list[str]
-
-
-class Worker(Resource):
-    """A worker process, its devices and the job that it has."""
-
-    id: str
-    object: Literal["worker"] = "worker"
-    host: str
-    pid: int
-    queue: str
-    status: Literal["starting", "idle", "busy", "stopping"]
-    job: dict[str, Any] | None = Field(None, description="id, run, kind, name, attempt")
-    memory: dict[str, Any] | None = Field(None, description="of the host, in bytes: used, total")
-    gpus: list[dict[str, Any]] = Field(
-        default=[], description="name, utilization (0 to 1), memory_used and memory_total in bytes"
-    )
-    versions: dict[str, str] = {}
-    started_at: float
-    seen_at: float
-
-
-class Queue(Resource):
-    """How much waits, and whether it can be sent."""
-
-    object: Literal["queue"] = "queue"
-    broker: Literal["up", "down"]
-    queued: int
-    running: int
-    waiting: int
-    oldest_queued_at: float | None = None
-    workers: int

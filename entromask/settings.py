@@ -12,6 +12,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from entromask.hosts import local_url
+
 
 class Settings(BaseSettings):
     """Settings of this machine; what describes a run is in its RunSpec instead."""
@@ -41,6 +43,9 @@ class Settings(BaseSettings):
     api_key: str | None = Field(None, description="the key that clients send")
     api_host: str = Field("127.0.0.1", description="the address that the API listens on")
     api_port: int = Field(8000, ge=1, le=65535, description="the port of the API")
+    dashboard_host: str = Field(
+        "127.0.0.1", description="the address that the dashboard listens on"
+    )
     dashboard_port: int = Field(8501, ge=1, le=65535, description="the port of the dashboard")
     auth: Literal["off", "keys"] = Field(
         "off", description="'off' (only on a loopback address) or 'keys'"
@@ -52,7 +57,7 @@ class Settings(BaseSettings):
     )
     allowed_hosts: str = Field(
         "localhost,127.0.0.1,[::1]",
-        description="the names, separated by ',', that the API answers to; '*' for any",
+        description="the names, separated by ',', that API and dashboard answer to; '*' for any",
     )
     rate_limit: str = Field("600/minute", description="requests of one client; '0' for no limit")
     upload_limit: int = Field(
@@ -112,6 +117,11 @@ class Settings(BaseSettings):
     @property
     def api(self) -> str:
         return (self.api_url or f"http://127.0.0.1:{self.api_port}").rstrip("/")
+
+    @property
+    def dashboard(self) -> str:
+        """Where this machine reaches the dashboard."""
+        return local_url(self.dashboard_host, self.dashboard_port)
 
     @property
     def data_folders(self) -> list[Path] | None:

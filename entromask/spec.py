@@ -26,7 +26,7 @@ from entromask.parts.data import (
 )
 from entromask.parts.evaluation import Evaluation, TaskSource
 from entromask.parts.masking import Corruption, Masking, RateSchedule
-from entromask.parts.model import Model, ModelReference
+from entromask.parts.model import LastingReference, Model, ModelReference
 from entromask.parts.training import Budget, Distillation, Pretraining
 from entromask.spec_errors import HINT, Location, SpecError, describe, problems
 from entromask.yaml_file import apply_override, read_yaml
@@ -72,7 +72,7 @@ class RunSpec(Part):
         None, description="default: that of model.init or of the teacher, else trained, 8,192 types"
     )
     model: Model = Field(Model(), description="the encoder to pretrain")
-    teacher: ModelReference | None = Field(
+    teacher: LastingReference | None = Field(
         None, description="a pretrained masked LM with the same tokenizer, for teacher-* masking"
     )
     masking: Masking = Field(Masking(), description="which tokens are predicted")

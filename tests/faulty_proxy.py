@@ -17,7 +17,8 @@ class FaultyProxy:
     """Each request takes the next fault of `faults`, if one is left.
 
     "503", "429": answered so, never forwarded; "lost": forwarded, and the answer thrown away;
-    "cut:N": the connection ends after N bytes of the body; "html": a page instead of the API.
+    "cut:N": the connection ends after N bytes of the body; "html": a page instead of the API;
+    "unsized": the answer does not say how long it is.
     """
 
     def __init__(self, target: str) -> None:
@@ -83,8 +84,10 @@ class FaultyProxy:
                     answer.read()
                     return
                 request.send_response(answer.status_code)
+                left_out = ["connection", "transfer-encoding", "date", "server"]
+                left_out += ["content-length"] if fault == "unsized" else []
                 for key, value in answer.headers.items():
-                    if key not in ("connection", "transfer-encoding", "date", "server"):
+                    if key not in left_out:
                         request.send_header(key, value)
                 request.send_header("Connection", "close")
                 request.end_headers()

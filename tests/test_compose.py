@@ -15,6 +15,7 @@ import pytest
 import redis
 
 from entromask.settings import Settings
+from frontend.__main__ import check_exposure
 from tests.compose import (
     BUILT,
     PASSWORDS,
@@ -31,6 +32,14 @@ from tests.compose import (
 HOME = "/home/entromask/.entromask"
 LONG_RUNNING = [name for name in SERVICES if name != "migrate"]
 WORKERS = ("worker", "worker-cpu", "preview", "reaper")
+# What works on the data; the dashboard reaches the API alone.
+ON_DATA = [name for name in BUILT if name != "dashboard"]
+
+
+def watched(service: dict[str, Any]) -> bool:
+    """Whether somebody looks at its health: the file, or the last stage of its image."""
+    last = stages(service["build"]["dockerfile"])[-1] if "build" in service else None
+    return bool(service.get("healthcheck", {}).get("test") or (last and last.of("HEALTHCHECK")))
 
 
 def seconds(duration: str) -> int:
@@ -53,12 +62,12 @@ def test_a_service_waits_for_services_that_get_there(name: str) -> None:
             assert SERVICES[other]["restart"] == "no"
         else:
             assert how["condition"] == "service_healthy"
-            assert "healthcheck" in SERVICES[other]
+            assert watched(SERVICES[other])
 
 
-def test_all_but_the_database_waits_for_the_migration() -> None:
+def test_what_works_on_the_database_waits_for_the_migration() -> None:
     done = {"condition": "service_completed_successfully"}
-    for name in set(BUILT) - {"migrate"}:
+    for name in set(ON_DATA) - {"migrate"}:
         assert BUILT[name]["depends_on"]["migrate"] == done, name
 
 
@@ -101,10 +110,7 @@ def test_images_from_elsewhere_are_pinned_to_a_full_version() -> None:
 @pytest.mark.parametrize("name", LONG_RUNNING)
 def test_a_long_running_service_is_watched_restarted_and_its_logs_are_bounded(name: str) -> None:
     service = SERVICES[name]
-    image = (
-        stages(service["build"]["dockerfile"])[-1].of("HEALTHCHECK") if "build" in service else []
-    )
-    assert image or service.get("healthcheck", {}).get("test")
+    assert watched(service)
     assert service["restart"] == "unless-stopped"
     assert {"max-size", "max-file"} <= set(service["logging"]["options"])
 
@@ -124,11 +130,14 @@ def test_a_worker_that_is_stopped_has_time_for_its_checkpoint() -> None:
         assert seconds(SERVICES[name]["stop_grace_period"]) >= 1.5 * grace
 
 
-def test_only_the_api_has_a_port_and_only_on_loopback() -> None:
+def test_only_the_api_and_the_dashboard_have_a_port_and_only_on_loopback() -> None:
     published = {
         name: service["ports"] for name, service in started().items() if "ports" in service
     }
-    assert published == {"api": ["127.0.0.1:8000:8000"]}
+    assert published == {
+        "api": ["127.0.0.1:8000:8000"],
+        "dashboard": ["127.0.0.1:8501:8501"],
+    }
 
 
 @pytest.mark.parametrize(("profile", "expected"), [("gpu", "worker"), ("cpu", "worker-cpu")])
@@ -136,7 +145,9 @@ def test_a_profile_starts_one_train_worker(profile: str, expected: str) -> None:
     services = started(COMPOSE_PROFILES=profile)
     train = [name for name, service in services.items() if "train" in service.get("command", [])]
     assert train == [expected]
-    assert {"api", "preview", "reaper", "redis", "postgres", "migrate"} <= set(services)
+    assert {"api", "dashboard", "preview", "reaper", "redis", "postgres", "migrate"} <= set(
+        services
+    )
 
 
 def test_the_gpu_worker_alone_reserves_gpus() -> None:
@@ -145,16 +156,36 @@ def test_the_gpu_worker_alone_reserves_gpus() -> None:
     assert wanted == {"worker": {"reservations": {"devices": [device]}}}
 
 
-@pytest.mark.parametrize("name", BUILT)
-def test_the_environment_of_a_service_is_what_the_settings_read(
-    name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def settings_in(name: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The settings of a service, from what the file gives it."""
     environment = {**started(), **started(COMPOSE_PROFILES="cpu")}[name]["environment"]
     ours = {key for key in environment if key.startswith("ENTROMASK_")}
     assert ours <= {f"ENTROMASK_{key.upper()}" for key in Settings.model_fields}
     for key in ours:
         monkeypatch.setenv(key, environment[key])
-    settings = Settings()
+    return Settings()
+
+
+def test_the_dashboard_reaches_the_api_and_knows_no_secret(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = settings_in("dashboard", monkeypatch)
+    assert settings.api == "http://api:8000"
+    assert settings.auth == "keys"
+    check_exposure(settings)
+    assert settings.dashboard_host == "0.0.0.0"
+    assert set(settings.allowed_hosts.split(",")) == {"127.0.0.1", "localhost"}
+    assert "volumes" not in SERVICES["dashboard"]
+    assert not set(SERVICES["dashboard"]["environment"]) & {
+        *("ENTROMASK_API_KEY", "ENTROMASK_DATABASE_URL", "ENTROMASK_REDIS_URL")
+    }
+
+
+@pytest.mark.parametrize("name", ON_DATA)
+def test_the_environment_of_a_service_is_what_the_settings_read(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_in(name, monkeypatch)
     assert settings.auth == "keys"
     assert settings.database == "postgresql+psycopg://entromask:0123abcd@postgres:5432/entromask"
     assert settings.redis == "redis://:4567cdef@redis:6379/0"
@@ -170,7 +201,7 @@ def test_a_further_host_name_is_allowed_beside_those_of_the_stack() -> None:
     assert api["ENTROMASK_ALLOWED_HOSTS"] == "localhost,127.0.0.1,api,lab.example"
 
 
-@pytest.mark.parametrize("name", BUILT)
+@pytest.mark.parametrize("name", ON_DATA)
 def test_services_share_the_home_and_read_the_corpora(name: str) -> None:
     home, corpora = BUILT[name]["volumes"]
     assert home == f"home:{BUILT[name]['environment']['ENTROMASK_HOME']}" == f"home:{HOME}"

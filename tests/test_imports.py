@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+import frontend
+
+PARTS = Path(frontend.__file__).parent / "parts"
 HEAVY = {"torch", "transformers", "evaluate", "datasets", "sklearn", "scipy", "pyarrow", "pandas"}
 
 
@@ -42,6 +46,16 @@ def imported(code: str) -> set[str]:
 )
 def test_a_light_module_imports_nothing_heavy(module: str) -> None:
     assert imported(f"import {module}") & HEAVY == set()
+
+
+def test_the_dashboard_imports_nothing_that_trains() -> None:
+    pages = [f"frontend.parts.{path.stem}" for path in sorted(PARTS.glob("*.py"))]
+    modules = ["frontend.server", "frontend.session", "frontend.routes", *pages]
+    found = imported("\n".join(f"import {module}" for module in modules))
+    # Streamlit has its own use for tables in memory.
+    assert found & (HEAVY - {"pandas", "pyarrow"}) == set()
+    assert "backend" not in found
+    assert "worker" not in found
 
 
 @pytest.mark.parametrize("command", ["--help", "schema", "strategies", "run --help"])

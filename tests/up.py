@@ -34,10 +34,13 @@ class Service:
 
     def __init__(self, home: Path, port: int, *options: str) -> None:
         self.home, self.url = home, f"http://127.0.0.1:{port}"
+        dashboard = free_port()
+        self.dashboard = f"http://127.0.0.1:{dashboard}"
         self.environment = os.environ | {
             "ENTROMASK_HOME": str(home),
             "ENTROMASK_API_PORT": str(port),
             "ENTROMASK_API_URL": self.url,
+            "ENTROMASK_DASHBOARD_PORT": str(dashboard),
             "ENTROMASK_LEASE_SECONDS": "5",
             "CUDA_VISIBLE_DEVICES": "",
         }

@@ -15,6 +15,7 @@ from celery.worker import state as celery_state
 
 from backend.db.engine import Database
 from backend.store.workers import forget_worker, report_worker
+from entromask.disk import disk_room
 from entromask.settings import settings
 from worker.patience import AWAY
 from worker.records import first_line
@@ -81,6 +82,7 @@ class Heartbeat:
         state: dict[str, Any] = {
             "status": "stopping" if stopping else "busy" if busy else "idle",
             "memory": {"used": memory.total - memory.available, "total": memory.total},
+            "disk": disk_room(settings().runs),
             "gpus": gpus(),
             "versions": self._versions,
         }

@@ -50,6 +50,21 @@ PREVIEW = Body(
         )
     }
 )
+COMPARISON = Body(
+    openapi_examples={
+        "runs": Example(
+            summary="Two runs, one as a difference from the other",
+            value={
+                "runs": ["run_0193f2a1c4b27d1e9a4c3b2f", "run_0193f2a1c4b27d1e9a4c3b30"],
+                "baseline": "run_0193f2a1c4b27d1e9a4c3b2f",
+            },
+        ),
+        "groups": Example(
+            summary="Two methods, each with all of its seeds",
+            value={"groups": ["0" * 64, "1" * 64]},
+        ),
+    }
+)
 CLONE = Body(
     openapi_examples={
         "seed": Example(summary="Another seed", value={"overrides": {"seed": 1}}),

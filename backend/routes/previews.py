@@ -25,6 +25,7 @@ from backend.store.ids import new_id
 from backend.store.models import get_model
 from backend.store.workers import list_workers
 from entromask.errors import InputError
+from entromask.modeling.sources import model_source
 from entromask.resources import Preview, PreviewRequest
 from entromask.settings import settings
 from entromask.spec import ModelReference, run_folder
@@ -79,27 +80,30 @@ def _check_model(session: Session, model: dict[str, Any]) -> None:
     elif reference.hub is not None:
         check_hub_name(reference.hub, reference.revision, "/model")
     else:
-        _check_run(session, str(reference.run))
+        _check_run(session, reference, str(reference.run))
 
 
-def _check_run(session: Session, run: str) -> None:
-    if get_model(session, run) is not None:
+def _check_run(session: Session, reference: ModelReference, run: str) -> None:
+    if reference.checkpoint is None and get_model(session, run) is not None:
         return
-    # Made here without the service, or named by its folder.
+    key, hint = "run", "GET /v1/models lists those that have one"
     try:
-        folder = run_folder(run).absolute()
-        sentence = check_path(str(folder))
-        if sentence is None and not (folder / "model" / "config.json").is_file():
-            sentence = f"the run '{run[:200]}' has no finished model"
+        # It may be one that was made without the service, or be named by its folder.
+        sentence = check_path(str(run_folder(run).absolute()))
     except (InputError, OSError, ValueError):
         sentence = f"no run '{run[:200]}'"
-    if sentence is not None:
-        raise ProblemError(
-            "invalid_model",
-            sentence,
-            "GET /v1/models lists them",
-            errors=[("/model/run", sentence)],
+    if sentence is None:
+        try:
+            model_source(reference)
+            return
+        except InputError as error:
+            sentence = error.message
+        key = "run" if reference.checkpoint is None else "checkpoint"
+        hint = (
+            "{run: ID, checkpoint: STEP} names a checkpoint; GET /v1/runs/ID/artifacts lists the "
+            "folders checkpoints/step-STEP"
         )
+    raise ProblemError("invalid_model", sentence, hint, errors=[(f"/model/{key}", sentence)])
 
 
 async def _ask(body: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from backend.store.overview import jobs_by_status, oldest_queued, runs_by_status
 from backend.store.states import RUN_STATUSES
 from backend.store.workers import list_workers
 from backend.views import worker_view
-from entromask.resources import Page, Queue, Worker
+from entromask.disk import disk_room
+from entromask.resources import Health, Page, Queue, Worker
 from entromask.settings import settings
 
 router = api_router("service")
@@ -46,11 +47,12 @@ def _workers(session: Session) -> list[dict[str, Any]]:
 @health.get(
     "/healthz",
     operation_id="check_health",
-    summary="Whether the API answers",
-    responses={200: _OK, **responses(400, 403)},
+    summary="Whether the API answers, and of which version it is",
+    response_model=Health,
+    responses={200: {"description": "it does"}, **responses(400, 403)},
 )
-async def healthz() -> Response:
-    return answer({"status": "ok"})
+async def healthz(request: Request) -> Response:
+    return answer({"status": "ok", "version": request.app.version})
 
 
 @health.get(
@@ -86,6 +88,7 @@ def queue(database: Db) -> Response:
             **{state: jobs.get(state, 0) for state in ("queued", "running", "waiting")},
             "oldest_queued_at": oldest,
             "workers": workers,
+            "disk": disk_room(settings().runs),
         }
     )
 

@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal, get_args
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from backend.db.tables import ApiKey
@@ -42,6 +42,11 @@ def find_key(session: Session, secret: str) -> ApiKey | None:
     if key is None or key.revoked_at is not None or not hmac.compare_digest(key.hash, wanted):
         return None
     return key
+
+
+def note_use(session: Session, key_id: str) -> None:
+    """Remembers that a key was just used."""
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(used_at=time.time()))
 
 
 def list_keys(session: Session) -> list[ApiKey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,6 +127,20 @@ def list_runs(
         query = query.where(tuple_(Run.created_at, Run.id) < after)
     query = query.order_by(Run.created_at.desc(), Run.id.desc()).limit(limit)
     return list(session.scalars(query))
+
+
+def find_runs(session: Session, ids: Sequence[str]) -> dict[str, Run]:
+    """The runs with these ids, those that there are."""
+    return {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(ids)))}
+
+
+def runs_of_groups(session: Session, groups: Sequence[str]) -> dict[str, list[Run]]:
+    """The runs of each group, whatever their state, by seed and age."""
+    query = select(Run).where(Run.group_hash.in_(groups))
+    found: dict[str, list[Run]] = {group: [] for group in groups}
+    for run in session.scalars(query.order_by(Run.seed, Run.created_at, Run.id)):
+        found[run.group_hash].append(run)
+    return found
 
 
 def _filtered(query: Select[tuple[Run]], filters: Filters) -> Select[tuple[Run]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isclose
 from statistics import fmean
 from typing import Any
 
@@ -82,8 +83,8 @@ def _columns(runs: Sequence[Run], group: bool) -> tuple[Column, ...]:
         for position, members in enumerate(groups.values()):
             if labels[position] == label:
                 folder = members[0].folder
-                more = folder.name if folder and folder.name != label else str(position + 1)
-                labels[position] = f"{label} ({more})"
+                more = members[0].id or (folder.name if folder and folder.name != label else None)
+                labels[position] = f"{label} ({more or position + 1})"
     return tuple(
         Column(label, tuple(members))
         for label, members in zip(labels, groups.values(), strict=True)
@@ -91,10 +92,17 @@ def _columns(runs: Sequence[Run], group: bool) -> tuple[Column, ...]:
 
 
 def _label(members: Sequence[Run]) -> str:
-    """The common name of the seeds of one method: `random-s0`, `random-s1` is `random`."""
-    names = [run.name for run in members]
+    """The common name of the seeds of one method: `random-s0`, `random-s1` is `random`.
+
+    It is one line that can be printed, whatever the names hold.
+    """
+    names = [_printable(run.name) for run in members]
     methods = {_SEED_SUFFIX.sub("", name) or name for name in names}
     return methods.pop() if len(methods) == 1 and len(set(names)) > 1 else names[0]
+
+
+def _printable(name: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in name).split()) or "unnamed"
 
 
 def _loss_rows(columns: Sequence[Column]) -> list[Row]:
@@ -152,7 +160,8 @@ def _marked(row: Row) -> Row:
     if row.section == "Scores" and not row.ranks:
         return row
     top = max(sign * mean for _, mean in row.means)
-    winners = [column for column, mean in row.means if sign * mean == top]
+    # Means of equal numbers differ in their last digits, by how many numbers there are.
+    winners = [column for column, mean in row.means if isclose(sign * mean, top, abs_tol=1e-12)]
     return replace(row, best=winners[0]) if len(winners) == 1 else row
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from entromask.errors import InputError
+from entromask.modeling.sources import model_source, said_when_gone
 from entromask.settings import settings
 from entromask.spec import ModelReference, RunSpec, run_folder
 from entromask.spec_errors import describe
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 def parse_reference(text: str) -> ModelReference:
     """The model that a word names: a run's id or folder, a model folder, or hub:NAME.
 
+    RUN@STEP is the checkpoint of that step.
+
     Raises:
         InputError: there is none of them.
     """
@@ -34,16 +37,26 @@ def parse_reference(text: str) -> ModelReference:
         if name:
             return ModelReference(hub=name)
     elif text:
-        folder = Path(text).expanduser()
-        places = (folder, settings().runs / text)
-        if any((place / "spec.yaml").is_file() for place in places):
+        if _is_run(text):
             return ModelReference(run=text)
-        if (folder / "config.json").is_file():
+        if (Path(text).expanduser() / "config.json").is_file():
             return ModelReference(path=text)
+        run, at, step = text.rpartition("@")
+        if at and _is_run(run):
+            if not (step.isascii() and step.isdigit()):
+                raise InputError(
+                    f"model: '{step}' is not the step of a checkpoint", f"e.g. {run}@500"
+                )
+            return ModelReference(run=run, checkpoint=int(step))
     raise InputError(
         f"model: there is no run and no model folder '{text}'",
-        "give a run's id or folder, a folder saved by transformers, or hub:NAME",
+        "give a run's id or folder, RUN@STEP, a folder saved by transformers, or hub:NAME",
     )
+
+
+def _is_run(name: str) -> bool:
+    places = (Path(name).expanduser(), settings().runs / name)
+    return any((place / "spec.yaml").is_file() for place in places)
 
 
 @dataclass(frozen=True)
@@ -96,17 +109,16 @@ class Previewer:
             return preview(one.model, one.tokenizer, text, counts=one.counts, **arguments)
 
     def _open(self, reference: ModelReference) -> _Loaded:
-        from entromask.modeling.references import model_source
-
-        source = model_source(reference)
         key = reference.model_dump_json()
-        state = _file_times(source) if reference.hub is None else ()
-        known = self._loaded.pop(key, None)
-        if known is None or known.state != state:
-            known = None  # its memory goes before the next one's comes
-            while len(self._loaded) >= self.most:
-                self._loaded.popitem(last=False)
-            known = self._load(reference, source, state)
+        with said_when_gone(reference):
+            source = model_source(reference)
+            state = _file_times(source) if reference.hub is None else ()
+            known = self._loaded.pop(key, None)
+            if known is None or known.state != state:
+                known = None  # its memory goes before the next one's comes
+                while len(self._loaded) >= self.most:
+                    self._loaded.popitem(last=False)
+                known = self._load(reference, source, state)
         self._loaded[key] = known
         return known
 
@@ -119,8 +131,8 @@ class Previewer:
         from entromask.text.tokenizer import load_tokenizer
 
         transformers_logging.disable_progress_bar()
-        tokenizer = load_tokenizer(source, reference.revision)
         model = load_masked_lm(reference).to(self.device)
+        tokenizer = load_tokenizer(source, reference.revision)
         counts = None if reference.run is None else _counts(run_folder(reference.run), tokenizer)
         return _Loaded(state, model, tokenizer, counts)
 

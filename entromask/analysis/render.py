@@ -1,26 +1,30 @@
-"""A comparison as text, Markdown or CSV."""
+"""A comparison as text, Markdown, CSV or LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
-import math
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from entromask.analysis.compare import compare
+from entromask.analysis.render_latex import to_latex
 from entromask.analysis.runs import Run
-from entromask.analysis.table import Comparison, Row, Unit, Value
+from entromask.analysis.table import Comparison, Row
+from entromask.analysis.wording import (
+    FLOORS,
+    TITLES,
+    foot,
+    has_best,
+    has_floors,
+    row_label,
+    show_floors,
+    show_row,
+)
 
-Format = Literal["text", "md", "csv"]
+Format = Literal["text", "md", "csv", "latex"]
 
-_TITLES = {
-    "Scores": "Scores (x 100)",
-    "Validation": "Validation on the common random mask (losses in nats)",
-    "Diagnostics": "Masks",
-    "Cost": "Cost of pretraining",
-}
 _CSV_HEAD = (
     *("run", "folder", "group_hash", "seed", "section", "quantity", "value", "sd", "unit"),
     *("examples", "majority_floor", "untrained_floor", "comparable"),
@@ -28,13 +32,14 @@ _CSV_HEAD = (
 _LABEL_WIDTH = 20
 _FLOOR_WIDTH = 5
 _HEAD_WIDTH = 11
-_MINUS = "−"
 
 
 def render(comparison: Comparison, style: Format = "text", width: int = 100) -> str:
-    """The comparison in one of the three formats, ending in a newline."""
+    """The comparison in one of the formats, ending in a newline."""
     if style == "csv":
         return to_csv([run for column in comparison.columns for run in column.runs])
+    if style == "latex":
+        return to_latex(comparison)
     return to_markdown(comparison) if style == "md" else to_text(comparison, width)
 
 
@@ -43,8 +48,8 @@ def to_text(comparison: Comparison, width: int = 100) -> str:
 
     A star marks the best of a row that ranks.
     """
-    table = [_cells(comparison, row, star="*") for row in comparison.rows]
-    floors = _has_floors(comparison)
+    table = [_starred(comparison, row) for row in comparison.rows]
+    floors = has_floors(comparison)
     heads = [textwrap.wrap(c.label, _HEAD_WIDTH) for c in comparison.columns]
     sizes = [
         max([len(cells[i + 2]) for cells in table] + [len(line) for line in head])
@@ -57,9 +62,20 @@ def to_text(comparison: Comparison, width: int = 100) -> str:
     for block in blocks:
         lines += _text_block(comparison, table, heads, sizes, block, left)
         lines.append("")
-    for note in _foot(comparison):
+    for note in [*_legend(comparison), *foot(comparison)]:
         lines += textwrap.wrap(note, width, subsequent_indent="  ", break_long_words=False)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _legend(comparison: Comparison) -> list[str]:
+    legend = []
+    if has_floors(comparison):
+        legend.append(
+            "maj.: floor of the majority class; untr.: the same model without pretraining."
+        )
+    if has_best(comparison):
+        legend.append("* marks the best of a row that ranks.")
+    return legend
 
 
 def _blocks(sizes: Sequence[int], room: int) -> list[list[int]]:
@@ -94,8 +110,8 @@ def _text_block(
     for row, cells in zip(comparison.rows, table, strict=True):
         if row.section != section:
             section = row.section
-            lines += [rule, _TITLES[section]]
-        label, *more = textwrap.wrap(_label(row), left[0] - 2)
+            lines += [rule, TITLES[section]]
+        label, *more = textwrap.wrap(row_label(row), left[0] - 2)
         # Of a range of floors, the one to beat.
         floors = [cells[0], cells[1].rpartition("–")[2]]
         front = [f"  {label}", *floors[: len(left) - 1]]
@@ -112,8 +128,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def to_markdown(comparison: Comparison) -> str:
     """One pipe table, the best of a row in bold, then the notes as a list."""
-    floors = _has_floors(comparison)
-    front = ["", "majority", "untrained"] if floors else [""]
+    floors = has_floors(comparison)
+    front = ["", *FLOORS] if floors else [""]
     names = [column.label.replace("|", "\\|") for column in comparison.columns]
     lines = ["| " + " | ".join([*front, *names]) + " |"]
     lines.append("|---" + "|---:" * (len(front) - 1 + len(names)) + "|")
@@ -121,11 +137,14 @@ def to_markdown(comparison: Comparison) -> str:
     for row in comparison.rows:
         if row.section != section:
             section = row.section
-            lines.append(f"| **{_TITLES[section]}** |" + " |" * (len(front) - 1 + len(names)))
-        cells = _cells(comparison, row, star="**")
-        cells = cells if floors else cells[2:]
-        lines.append("| " + " | ".join([_label(row), *cells]) + " |")
-    notes = [f"- {note}" for note in _foot(comparison, markdown=True)]
+            lines.append(f"| **{TITLES[section]}** |" + " |" * (len(front) - 1 + len(names)))
+        cells = show_row(comparison, row)
+        if row.best is not None:
+            cells[row.best] = f"**{cells[row.best]}**"
+        before = show_floors(row) if floors else ()
+        lines.append("| " + " | ".join([row_label(row), *before, *cells]) + " |")
+    legend = ["Bold marks the best of a row that ranks."] if has_best(comparison) else []
+    notes = [f"- {note}" for note in [*legend, *foot(comparison)]]
     return "\n".join([*lines, "", *notes]).rstrip() + "\n"
 
 
@@ -144,7 +163,7 @@ def to_csv(runs: Sequence[Run]) -> str:
             writer.writerow(
                 [
                     column.label,
-                    run.folder or "",
+                    run.id or run.folder or "",
                     run.group,
                     run.spec.seed,
                     row.section.lower(),
@@ -160,108 +179,9 @@ def to_csv(runs: Sequence[Run]) -> str:
     return out.getvalue()
 
 
-def _has_floors(comparison: Comparison) -> bool:
-    return any(row.majority is not None or row.untrained is not None for row in comparison.rows)
-
-
-def _label(row: Row) -> str:
-    return row.label if row.comparable else f"{row.label} (not comparable)"
-
-
-def _cells(comparison: Comparison, row: Row, star: str) -> list[str]:
-    """The cells of a row: the two floors, then every column."""
-    floors = ["", ""]
-    if row.majority is not None:
-        floors[0] = f"{100 * row.majority:.1f}"
-    if row.untrained is not None:
-        low, high = (f"{100 * floor:.1f}" for floor in row.untrained)
-        floors[1] = low if low == high else f"{low}–{high}"
-    cells = []
-    for column, value in enumerate(row.values):
-        home = comparison.baseline
-        if home is None or column == home:
-            cell = show(value, row.unit)
-        else:
-            cell = show_difference(value, row.values[home], row)
-        if column == row.best:
-            cell = f"**{cell}**" if star == "**" else f"{cell}{star}"
-        elif star == "*" and row.best is not None:
-            cell += " "
-        cells.append(cell)
-    return [*floors, *cells]
-
-
-def _compact(amount: float) -> str:
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if amount >= size:
-            return f"{amount / size:.3g} {sign}"
-    return f"{amount:.3g}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"{minutes:.1f} min" if minutes < 60 else f"{hours:.1f} h"
-
-
-_SHOW: dict[Unit, Callable[[float], str]] = {
-    "score": lambda x: f"{100 * x:.1f}",
-    "nats": lambda x: f"{x:.3f}",
-    "share": lambda x: f"{x:.3f}",
-    "plain": lambda x: f"{x:.0f}" if x == round(x) else f"{x:.1f}",
-    "count": _compact,
-    "flops": lambda x: f"{x:.2e}",
-    "seconds": _duration,
-    "rate": _compact,
-}
-_SPREAD = ("score", "nats", "share")
-_RATIOS = ("count", "flops", "seconds", "rate")
-
-
-def show(value: Value | None, unit: Unit) -> str:
-    """A value with its spread in the usual form: `56.1 ± 1.2`; a dash where there is none."""
-    if value is None:
-        return "-"
-    if value.mean is None:
-        return value.text or "-"
-    text = _SHOW[unit](value.mean)
-    if value.sd is not None and unit in _SPREAD:
-        text += f" ± {_SHOW[unit](value.sd)}"
-    return text.replace("-", _MINUS) if unit in _SPREAD else text
-
-
-def show_difference(value: Value | None, home: Value | None, row: Row) -> str:
-    """A value relative to the baseline's: a difference, or a ratio for costs.
-
-    The spread of a difference is the root of the summed variances.
-    """
-    if value is None or home is None or value.mean is None or home.mean is None:
-        return show(value, row.unit)
-    if row.unit in _RATIOS:
-        return f"x {value.mean / home.mean:.2f}" if home.mean else show(value, row.unit)
-    if row.unit not in _SPREAD:
-        return show(value, row.unit)
-    if not row.comparable:
-        return "-"
-    difference = value.mean - home.mean
-    text = ("+" if difference >= 0 else _MINUS) + _SHOW[row.unit](abs(difference))
-    if value.sd is not None and home.sd is not None:
-        text += f" ± {_SHOW[row.unit](math.hypot(value.sd, home.sd))}"
-    return text
-
-
-def _foot(comparison: Comparison, markdown: bool = False) -> list[str]:
-    notes = []
-    if not markdown and _has_floors(comparison):
-        notes.append(
-            "maj.: floor of the majority class; untr.: the same model without pretraining."
-        )
-    if any(row.best is not None for row in comparison.rows):
-        notes.append(("Bold" if markdown else "*") + " marks the best of a row that ranks.")
-    if comparison.baseline is not None:
-        label = comparison.columns[comparison.baseline].label
-        notes.append(f"Scores, losses and shares are differences to {label}, costs are ratios.")
-    notes += comparison.notes
-    notes += [f"Warning, {warning}" for warning in comparison.warnings]
-    return notes
+def _starred(comparison: Comparison, row: Row) -> list[str]:
+    """The cells of a row: its two floors, then every column; a star is the best's."""
+    cells = show_row(comparison, row)
+    if row.best is not None:
+        cells = [cell + ("*" if i == row.best else " ") for i, cell in enumerate(cells)]
+    return [*show_floors(row), *cells]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,17 @@ from entromask.spec import RunSpec, run_folder
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run. `results` is its results.json, `environment` its environment.json."""
+    """A finished run. `results` is its results.json, `environment` its environment.json.
+
+    `id` is that of the service that did the run.
+    """
 
     name: str
     spec: RunSpec
     results: Mapping[str, Any]
     environment: Mapping[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    id: str | None = None
 
     @cached_property
     def group(self) -> str:
@@ -31,11 +35,9 @@ class Run:
     @cached_property
     def tokenizer_identity(self) -> str:
         """The tokenizer by content: trained here, or read from the run that trained it."""
-        if self.folder is not None:
-            file = self.folder / "model" / "tokenizer.json"
-            if file.is_file():
-                data = json.loads(file.read_text(encoding="utf-8"))
-                return _digest({key: data.get(key) for key in ("model", "normalizer")})
+        found = _of_tokenizer(self.folder / "model" / "tokenizer.json") if self.folder else None
+        if found is not None:
+            return found
         tokenizer = self.spec.resolved().tokenizer
         return _digest(tokenizer.model_dump() if tokenizer else None)
 
@@ -53,18 +55,23 @@ def read_run(name: str) -> Run:
         InputError: there is no such run, it has not finished, or its files are damaged.
     """
     folder = run_folder(name)
-    results = _read_json(folder / "results.json")
+    results = read_json(folder / "results.json")
     if results is None:
         raise InputError(
             f"run {folder} has no results.json: it has not finished",
             f"finish it: entromask run {folder / 'spec.yaml'} --output {folder} --resume",
         )
     spec = RunSpec.load(folder / "spec.yaml")
-    environment = _read_json(folder / "environment.json") or {}
+    environment = read_json(folder / "environment.json") or {}
     return Run(spec.name, spec, results, environment, folder)
 
 
-def _read_json(path: Path) -> dict[str, Any] | None:
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON object from a file; None where there is no file.
+
+    Raises:
+        InputError: it is damaged.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -78,3 +85,21 @@ def _read_json(path: Path) -> dict[str, Any] | None:
 
 def _digest(data: Any) -> str:
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
+
+
+def _of_tokenizer(file: Path) -> str | None:
+    """A digest of a tokenizer's file; None where there is none, or where it is damaged."""
+    try:
+        found = file.stat()
+        return _tokenizer_digest(file, found.st_mtime_ns, found.st_size)
+    except (OSError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _tokenizer_digest(file: Path, _changed_at: int, _size: int) -> str:
+    """Of what makes tokens of text. Reading it takes a while, and a service is asked often."""
+    data = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError(file)
+    return _digest({key: data.get(key) for key in ("model", "normalizer")})

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import time
+import webbrowser
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 # Importing torch on a busy machine takes its time.
 _START = 180.0
+# The dashboard starts after the workers.
+_DASHBOARD = 30.0
 _LOOK = 1.0
 # Where there are no bars, a line for each running run this often.
 _LINES = 5.0
@@ -49,6 +53,7 @@ def demo(
     with _service(console) as service, Client() as client:
         _wait_for_workers(client, service)
         runs = submit_demo(client)
+        _open(console, service is not None and not leave)
         runs = _watch(client, runs, console)
         _show(client, runs)
         print(f"Total time: {duration(time.monotonic() - start)}", flush=True)
@@ -91,10 +96,14 @@ def _service(console: Console) -> Iterator[subprocess.Popen[bytes] | None]:
 
 
 def _is_up() -> bool:
+    return _answers(f"{settings().api}/readyz")
+
+
+def _answers(url: str) -> bool:
     import httpx
 
     try:
-        return httpx.get(f"{settings().api}/readyz", timeout=5).status_code == 200
+        return httpx.get(url, timeout=5).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -119,6 +128,26 @@ def _wait_for_workers(client: Client, service: subprocess.Popen[bytes] | None) -
                 f"no worker is there after {_START:g} s", f"see {settings().logs}, or: entromask up"
             )
         time.sleep(0.2)
+
+
+def _open(console: Console, look: bool) -> None:
+    """Names the dashboard's page of these runs, and shows it where somebody can look at it."""
+    from entromask.demo import TAG
+
+    page = f"{settings().dashboard}/runs?tag={TAG}"
+    console.print(f"Watch them: {page}", highlight=False, soft_wrap=True)
+    if not look or not console.is_terminal:
+        return
+    if sys.platform == "linux" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return  # a text browser would take the terminal
+    deadline = time.monotonic() + _DASHBOARD
+    while not _answers(f"{settings().dashboard}/_stcore/health"):
+        if time.monotonic() > deadline:
+            return
+        time.sleep(0.2)
+    webbrowser.open(page)
 
 
 def _watch(client: Client, runs: Sequence[Run], console: Console) -> list[Run]:
@@ -223,13 +252,17 @@ def _show(client: Client, runs: Sequence[Run]) -> None:
     print("\nEach run's model is ready for transformers:")
     for run in done:
         print(f"  {run.name:<31} {settings().runs / run.id / 'model'}")
+    if done:
+        ids = ",".join(run.id for run in done)
+        print(f"Compare them:         {settings().dashboard}/compare?runs={ids}")
+        print(f"Look into the masks:  {settings().dashboard}/entropy?models={ids}")
 
 
 def _stay(service: subprocess.Popen[bytes]) -> None:
     """Until Ctrl-C."""
     setting = "" if settings().api_port == 8000 else f"ENTROMASK_API_URL={settings().api} "
     print(
-        f"\nThe service stays up for looking around: {settings().api}/v1/runs\n"
+        f"\nThe service stays up for looking around: {settings().dashboard}\n"
         "In another terminal:\n"
         f"  {setting}entromask runs\n"
         f"  {setting}entromask submit examples/quick.yaml --follow\n"

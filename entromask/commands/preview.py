@@ -25,7 +25,12 @@ _CERTAIN, _UNCERTAIN = (255, 255, 229), (204, 76, 2)
 def preview(
     text: Annotated[str, typer.Argument(help="The text; - reads it from stdin.")],
     model: Annotated[
-        str, typer.Option(metavar="REF", help="A run's id or folder, a model folder, or hub:NAME.")
+        str,
+        typer.Option(
+            metavar="REF",
+            help="A run's id or folder, RUN@STEP for a checkpoint of it, a model folder, or "
+            "hub:NAME.",
+        ),
     ],
     presets: Annotated[
         list[str] | None,
@@ -49,7 +54,7 @@ def preview(
     words = _standard_input() if text == "-" else text
     hidden = _positions(masked)
     reference = parse_reference(model)
-    set_offline(RunSpec(teacher=reference))
+    set_offline(RunSpec(teacher=reference if reference.hub is not None else None))
     result = Previewer().preview(
         reference, words, presets=presets or (), rate=rate, seed=seed, masked=hidden
     )

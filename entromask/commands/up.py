@@ -18,7 +18,7 @@ def up(
         typer.Option(min=1, metavar="N", help="Train workers; default: one per GPU, else one."),
     ] = None,
 ) -> None:
-    """Run Redis, the API and workers on this machine; Ctrl-C stops all."""
+    """Run Redis, the API, workers and the dashboard on this machine; Ctrl-C stops all."""
     if find_spec("psutil") is None:
         raise DependencyMissingError(
             "`entromask up` needs psutil and more, not installed here",

@@ -130,6 +130,22 @@ def save_pretrained(
 ) -> None:
     """Writes a folder that plain transformers loads: weights, config, tokenizer."""
     model.save_pretrained(folder)
+    _save_tokenizer(model, tokenizer, folder)
+
+
+def save_without_weights(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
+    """Writes the same folder but for the weights, which model.safetensors then adds."""
+    model.config.dtype = str(model.dtype).removeprefix("torch.")
+    model.config.architectures = [type(model).__name__]
+    model.config.save_pretrained(folder)
+    _save_tokenizer(model, tokenizer, folder)
+
+
+def _save_tokenizer(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path
+) -> None:
     if model.config.model_type in WITHOUT_SEGMENTS:
         tokenizer.model_input_names = ["input_ids", "attention_mask"]
     longest = getattr(model.config, "max_position_embeddings", None)

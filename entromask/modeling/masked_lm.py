@@ -129,6 +129,13 @@ def check_projection(model: SparseMaskedLM) -> None:
         )
 
 
+def model_tensors(model: SparseMaskedLM) -> dict[str, Tensor]:
+    """Parameters, tied ones once, and the buffers that belong to the model's state."""
+    persistent = model.model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in model.model.named_buffers() if name in persistent}
+    return dict(model.model.named_parameters()) | buffers
+
+
 def weights_fingerprint(model: nn.Module) -> str:
     """SHA-256 over the names, shapes and bytes of all parameters and buffers."""
     digest = hashlib.sha256()

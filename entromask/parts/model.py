@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    SerializerFunctionWrapHandler,
+    Tag,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from entromask.parts.base import Part, exactly_one
 
@@ -19,15 +28,51 @@ class ModelReference(Part):
     path: str | None = Field(None, description="a Hugging Face model folder")
     hub: str | None = Field(None, description="a name on the Hugging Face Hub")
     revision: str | None = Field(None, description="of the Hub's repository")
+    checkpoint: int | None = Field(
+        None, ge=0, description="for previews alone: the step of one of the run's checkpoints"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> Self:
         exactly_one(self, ("run", "path", "hub"))
+        if self.checkpoint is not None and self.run is None:
+            raise PydanticCustomError(
+                "checkpoint_of_a_run",
+                "a checkpoint goes with run, not with {kind}",
+                {"kind": self._kind},
+            )
         return self
 
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """No key `checkpoint` where there is none: the hashes of specs are older than the key."""
+        data: dict[str, Any] = handler(self)
+        if self.checkpoint is None:
+            data.pop("checkpoint", None)
+        return data
+
+    @property
+    def _kind(self) -> str:
+        return next(kind for kind in ("run", "path", "hub") if getattr(self, kind) is not None)
+
     def __str__(self) -> str:
-        kind = next(kind for kind in ("run", "path", "hub") if getattr(self, kind) is not None)
-        return f"{kind} {getattr(self, kind)}"
+        at = "" if self.checkpoint is None else f" at step {self.checkpoint}"
+        return f"{self._kind} {getattr(self, self._kind)}{at}"
+
+
+def _to_stay(reference: ModelReference) -> ModelReference:
+    if reference.checkpoint is not None:
+        raise PydanticCustomError(
+            "checkpoint_in_spec",
+            "a spec cannot name the checkpoint {step} of a run, which removes its older ones; copy "
+            "the folder checkpoints/step-{step} out of the run, and give the copy as path",
+            {"step": reference.checkpoint},
+        )
+    return reference
+
+
+# A model that is still there when a run that needs it starts, or goes on.
+LastingReference = Annotated[ModelReference, AfterValidator(_to_stay)]
 
 
 def _kind_of_init(value: Any) -> str:
@@ -36,7 +81,7 @@ def _kind_of_init(value: Any) -> str:
 
 Init = Annotated[
     Annotated[Literal["scratch", "teacher-complete", "teacher-embeddings"], Tag("word")]
-    | Annotated[ModelReference, Tag("reference")],
+    | Annotated[LastingReference, Tag("reference")],
     Discriminator(_kind_of_init),
 ]
 

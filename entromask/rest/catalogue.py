@@ -1,4 +1,4 @@
-"""The client's calls about everything but runs: corpora, models, previews, workers, the queue."""
+"""The client's calls about everything but runs: corpora, models, previews, workers, keys."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
 from entromask.errors import InputError
 from entromask.resources import (
+    ApiKey,
     Corpus,
+    Health,
     Model,
     NewModel,
-    Page,
     PreviewRequest,
     Queue,
     Resource,
@@ -22,16 +23,12 @@ from entromask.resources import (
     Task,
     Worker,
 )
+from entromask.rest.calls import Calls
 from entromask.rest.errors import foreign
-from entromask.rest.transport import Transport
-
-Item = TypeVar("Item", bound=Resource)
 
 
-class Catalogue:
+class Catalogue(Calls):
     """Calls that are about no run."""
-
-    _transport: Transport
 
     def upload_corpus(self, path: str | Path, name: str | None = None) -> Corpus:
         """Uploads a `.txt`, `.jsonl` or `.parquet` file, optionally `.gz`.
@@ -128,6 +125,14 @@ class Catalogue:
         """How much waits."""
         return self._transport.get(Queue, "/v1/queue")
 
+    def keys(self) -> list[ApiKey]:
+        """The API's keys, the oldest first, also revoked ones; this takes a key of an admin."""
+        return list(self._pages(ApiKey, "/v1/keys"))
+
+    def version(self) -> str:
+        """The version of the service, which may be another than that of this client."""
+        return self._transport.get(Health, "/healthz").version
+
     def health(self) -> dict[str, Any]:
         """Whether the service can take runs: what /readyz says of each part it needs."""
         response = self._transport.request("GET", "/readyz")
@@ -138,19 +143,3 @@ class Catalogue:
         if not isinstance(data, dict):
             raise foreign(self._transport.url)
         return data
-
-    def _pages(
-        self,
-        kind: type[Item],
-        path: str,
-        params: Mapping[str, Any] | None = None,
-        size: int | None = None,
-    ) -> Iterator[Item]:
-        """All items of a list, fetched page by page as they are asked for."""
-        asked = {**(params or {}), "limit": size}
-        while True:
-            page = self._transport.get(Page[kind], path, asked)  # type: ignore[valid-type]
-            yield from page.data
-            if not page.has_more or page.next is None:
-                return
-            asked["after"] = page.next

@@ -12,8 +12,17 @@ from entromask.resources import Artifact
 from entromask.rest.errors import ApiError, UnreachableError
 from entromask.rest.transport import Transport
 
-_WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 _BUSY = (429, 502, 503, 504)
+# On the disk: offsets and sizes count bytes of the file.
+_AS_IT_LIES = {"Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class TooLargeError(Exception):
+    """A file has more bytes than were asked for."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.size = size
 
 
 def place(folder: Path, path: str) -> Path:
@@ -67,13 +76,13 @@ def fetch(transport: Transport, path: str, artifact: Artifact, target: Path) -> 
     # The name says of which version of the file this is a part.
     version = f"{artifact.size}-{artifact.modified_at:.0f}"
     part = target.with_name(f".{target.name}.{version}.part")
-    waits = iter(_WAITS)
+    waits = transport.waits()
     while True:
         before = _size(part)
         if before and before == artifact.size:
             break
         try:
-            _receive(transport, f"{path}/artifacts/{quote(artifact.path)}", part)
+            _receive(transport, f"{path}/artifacts/{_quoted(artifact.path)}", part)
             break
         except (ApiError, UnreachableError) as error:
             if isinstance(error, ApiError) and error.status == 416 and part.exists():
@@ -81,7 +90,7 @@ def fetch(transport: Transport, path: str, artifact: Artifact, target: Path) -> 
             elif isinstance(error, ApiError) and error.status not in _BUSY:
                 raise
             if _size(part) > before:
-                waits = iter(_WAITS)
+                waits = transport.waits()
             if (wait := next(waits, None)) is None:
                 raise
             time.sleep(wait)
@@ -89,12 +98,51 @@ def fetch(transport: Transport, path: str, artifact: Artifact, target: Path) -> 
     part.replace(target)
 
 
+def read(transport: Transport, path: str, file: str, most: int | None) -> bytes:
+    """The content of a file; after a broken connection it is read anew.
+
+    Args:
+        path: of the run on the server.
+        file: the file's path in the run.
+
+    Raises:
+        TooLargeError: it has more than `most` bytes.
+        ApiError, UnreachableError: it cannot be had, after all tries.
+    """
+    url = f"{path}/artifacts/{_quoted(file)}"
+    waits = transport.waits()
+    while True:
+        try:
+            with transport.stream(url, _AS_IT_LIES) as response:
+                # Before anything of it is fetched; a server in between may leave it out.
+                size = response.headers.get("Content-Length", "")
+                if most is not None and size.isdigit() and int(size) > most:
+                    raise TooLargeError(int(size))
+                content = response.read()
+            if most is not None and len(content) > most:
+                raise TooLargeError(len(content))
+            return content
+        except (ApiError, UnreachableError) as error:
+            if isinstance(error, ApiError) and error.status not in _BUSY:
+                raise
+            if (wait := next(waits, None)) is None:
+                raise
+            time.sleep(wait)
+
+
+def _quoted(file: str) -> str:
+    """As a part of a URL; `..` is a name like others, which the server knows to refuse."""
+    return "/".join(
+        "%2E" * len(name) if name in (".", "..") else quote(name, safe="")
+        for name in file.split("/")
+    )
+
+
 def _receive(transport: Transport, url: str, part: Path) -> None:
     """Appends what is missing to `part`."""
     have = _size(part)
     headers = {"Range": f"bytes={have}-"} if have else {}
-    # As it lies on the disk: offsets count bytes of the file.
-    headers |= {"Accept": "*/*", "Accept-Encoding": "identity"}
+    headers |= _AS_IT_LIES
     with transport.stream(url, headers) as response:
         continued = response.status_code == 206
         if continued and _start(response.headers.get("Content-Range", "")) != have:

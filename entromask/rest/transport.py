@@ -27,10 +27,10 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class Transport:
-    """A connection to the service at `url`. Times in seconds."""
+    """A connection to the service at `url`. Times in seconds; `retry`: whether it tries again."""
 
-    def __init__(self, url: str, key: str | None, timeout: float) -> None:
-        self.url = url.rstrip("/")
+    def __init__(self, url: str, key: str | None, timeout: float, retry: bool = True) -> None:
+        self.url, self.retry = url.rstrip("/"), retry
         headers = {"Accept": "application/json"}
         if key:
             headers["Authorization"] = f"Bearer {key}"
@@ -65,10 +65,13 @@ class Transport:
         path: str,
         body: Any = None,
         params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """A request with a JSON body."""
         given = {} if body is None else {"json": body}
-        return self.parse(kind, self.request(method, path, params=_given(params), **given))
+        return self.parse(
+            kind, self.request(method, path, params=_given(params), headers=headers, **given)
+        )
 
     def delete(self, path: str) -> None:
         """Removes something; that it is gone after a lost answer is no error."""
@@ -121,12 +124,18 @@ class Transport:
             except httpx.TransportError as error:
                 failure = self.translated(error)
             if waits is None:
-                waits = iter(_WAITS if self._met else _FIRST_WAITS)
+                waits = self.waits()
             if (wait := next(waits, None)) is None:
                 raise failure
             if pause is not None and pause > _LONGEST_RETRY_AFTER:
                 raise failure
             time.sleep(pause if pause is not None else wait * random.uniform(0.5, 1.0))
+
+    def waits(self) -> Iterator[float]:
+        """The waits before each further try."""
+        if not self.retry:
+            return iter(())
+        return iter(_WAITS if self._met else _FIRST_WAITS)
 
     @contextmanager
     def stream(

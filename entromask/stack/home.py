@@ -92,5 +92,6 @@ class Home:
         stop = f"Ctrl-C there or `kill {pid}` stops it" if pid else "Ctrl-C there stops it"
         return EntromaskError(
             f"`entromask up` runs already on {self.root} ({who})",
-            f"{stop}; or set ENTROMASK_HOME and ENTROMASK_API_PORT for a second service",
+            f"{stop}; or set ENTROMASK_HOME, ENTROMASK_API_PORT and ENTROMASK_DASHBOARD_PORT for a "
+            "second service",
         )

@@ -6,19 +6,20 @@ import sys
 from importlib.util import find_spec
 
 from entromask.errors import DependencyMissingError
+from entromask.hosts import local_url
 from entromask.settings import Settings
 from entromask.stack.hardware import cores, gpus, shares
 from entromask.stack.part import Part
 
 # Started in this order, stopped in the reverse one.
-REDIS, API, REAPER, WORKER = range(4)
+REDIS, API, REAPER, WORKER, DASHBOARD = range(5)
 # Beyond the time that a job has for its checkpoint: for the worker to say so and to end.
 _MARGIN = 15.0
 SHORT = 15.0
 
 MIGRATE = Part("migrate", (sys.executable, "-m", "backend.db.migrate"), API, SHORT)
 
-# What the API and the workers import; all of it comes with one extra.
+# What the parts import; all of it comes with one extra.
 _NEEDED = (
     "fastapi",
     "uvicorn",
@@ -28,6 +29,8 @@ _NEEDED = (
     "redis",
     "torch",
     "transformers",
+    "streamlit",
+    "altair",
 )
 
 
@@ -64,4 +67,7 @@ def parts(here: Settings, workers: int | None) -> list[Part]:
     found.append(
         Part("preview", preview, WORKER, SHORT, shares(1, [], 1)[0] | {"CUDA_VISIBLE_DEVICES": ""})
     )
+    # Of this service, whichever one the commands of this shell are about.
+    api = {"ENTROMASK_API_URL": local_url(here.api_host, here.api_port)}
+    found.append(Part("dashboard", (python, "-m", "frontend"), DASHBOARD, SHORT, api))
     return found

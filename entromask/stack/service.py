@@ -13,6 +13,7 @@ import httpx
 
 from entromask.embedded_redis import EmbeddedRedis
 from entromask.errors import EntromaskError
+from entromask.hosts import local_url
 from entromask.settings import Settings
 from entromask.stack import marks
 from entromask.stack.home import Home
@@ -74,9 +75,10 @@ def up(here: Settings, workers: int | None, out: TextIO) -> None:
     """
     check_installed()
     stop = _Signals()
-    with stop.caught(), Home(here.root, _url(here)) as home:
+    with stop.caught(), Home(here.root, local_url(here.api_host, here.api_port)) as home:
         _clean_up(home, here, stop, out)
         check_free(here.api_host, here.api_port, "ENTROMASK_API_PORT")
+        check_free(here.dashboard_host, here.dashboard_port, "ENTROMASK_DASHBOARD_PORT")
         service = _Service(here, home, workers, stop, out)
         home.record({})
         try:
@@ -129,9 +131,11 @@ class _Service:
         for part in self.parts:
             self.supervisor.start(part)
         with httpx.Client(base_url=self.home.url, timeout=5, trust_env=False) as http:
-            self._wait(lambda: _answers(http), "the API")
+            self._wait(lambda: _answers(http, "/readyz"), "the API")
             wanted = sum(part.command[-2:-1] == ("--queue",) for part in self.parts)
             self._wait(lambda: self._workers(http, begin) >= wanted, "the workers")
+            health = f"{self.here.dashboard}/_stcore/health"
+            self._wait(lambda: _answers(http, health), "the dashboard")
         self.supervisor.ready = True
         self._greet()
         while True:
@@ -196,7 +200,8 @@ class _Service:
         workers = "1 worker" if train == 1 else f"{train} workers"
         lines = (
             "",
-            f"Entromask is ready: {url}, {workers}, everything in {self.here.root}",
+            f"Entromask is ready: {self.here.dashboard} (API {url}), {workers}, "
+            f"everything in {self.here.root}",
             "In another terminal:",
             f"  {setting}entromask submit examples/quick.yaml --follow",
             "Ctrl-C stops all of it.",
@@ -205,14 +210,8 @@ class _Service:
         self.tail.print(lines)
 
 
-def _url(here: Settings) -> str:
-    """Where this machine reaches the API, whatever addresses it listens on."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(here.api_host, here.api_host)
-    return f"http://{f'[{host}]' if ':' in host else host}:{here.api_port}"
-
-
-def _answers(http: httpx.Client) -> bool:
+def _answers(http: httpx.Client, url: str) -> bool:
     try:
-        return http.get("/readyz").status_code == 200
+        return http.get(url).status_code == 200
     except httpx.TransportError:
         return False

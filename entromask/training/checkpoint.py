@@ -1,15 +1,14 @@
 """Checkpoints: written whole or not at all, verified before they are used.
 
 A checkpoint is a folder of safetensors files, a state file and a manifest with the SHA-256 of
-each; it gets its name only after everything in it has reached the disk.
+each; it gets its name only after everything in it has reached the disk, and loses it before
+anything in it is removed.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +18,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-_NAME = re.compile(r"step-(\d+)$")
-_MANIFEST = "manifest.json"
+from entromask.checkpoints import checkpoints, step_of, verify, write_manifest
 
 
 def save_checkpoint(
-    folder: Path, step: int, tensors: dict[str, dict[str, Tensor]], state: dict[str, Any]
+    folder: Path,
+    step: int,
+    tensors: dict[str, dict[str, Tensor]],
+    state: dict[str, Any],
+    add_files: Callable[[Path], None] | None = None,
 ) -> Path:
     """Writes `folder/step-N` with one safetensors file a group of `tensors`.
+
+    Args:
+        add_files: writes further files of the checkpoint into the folder that it is given.
 
     Returns:
         The checkpoint's folder.
@@ -43,13 +48,13 @@ def save_checkpoint(
             flat = {key: tensor.detach().cpu().contiguous() for key, tensor in group.items()}
             save_file(flat, building / f"{name}.safetensors", metadata={"format": "pt"})
         (building / "state.json").write_text(json.dumps(state), encoding="utf-8")
-        files = sorted(path for path in building.iterdir())
-        manifest = {path.name: _sha256(path) for path in files}
-        (building / _MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-        for path in [*files, building / _MANIFEST, building]:
+        if add_files is not None:
+            add_files(building)
+        write_manifest(building)
+        for path in [*building.rglob("*"), building]:
             _sync(path)
         if final.exists():
-            shutil.rmtree(final)
+            _remove(final)
         building.rename(final)
         _sync(folder)
     except BaseException:
@@ -58,36 +63,19 @@ def save_checkpoint(
     return final
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, the latest first."""
-    if not folder.is_dir():
-        return []
-    found = [path for path in folder.iterdir() if _NAME.match(path.name)]
-    return sorted(found, key=step_of, reverse=True)
-
-
-def step_of(checkpoint: Path) -> int:
-    match = _NAME.match(checkpoint.name)
-    assert match is not None, checkpoint
-    return int(match.group(1))
-
-
 def load_checkpoint(checkpoint: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
     """The tensors, by group, and the state of a checkpoint.
 
     Raises:
         ValueError: a file is missing or differs from what was written.
     """
+    names = verify(checkpoint)
     try:
-        manifest = json.loads((checkpoint / _MANIFEST).read_text(encoding="utf-8"))
-        for name, expected in manifest.items():
-            if _sha256(checkpoint / name) != expected:
-                raise ValueError(f"{checkpoint / name} is damaged")
         state = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{checkpoint} is damaged: {error}") from None
-    names = [name for name in manifest if name.endswith(".safetensors")]
-    return {Path(name).stem: load_file(checkpoint / name) for name in names}, state
+    groups = [name for name in names if name.endswith(".safetensors")]
+    return {Path(name).stem: load_file(checkpoint / name) for name in groups}, state
 
 
 def load_latest(
@@ -106,9 +94,18 @@ def prune(folder: Path, keep: set[int]) -> None:
     """Removes every checkpoint whose step is not in `keep`, and what a crash left half-written."""
     for checkpoint in checkpoints(folder):
         if step_of(checkpoint) not in keep:
-            shutil.rmtree(checkpoint)
-    for leftover in folder.glob(".step-*.building"):
+            _remove(checkpoint)
+    for leftover in folder.glob(".step-*"):
         shutil.rmtree(leftover)
+
+
+def _remove(checkpoint: Path) -> None:
+    """Removes a checkpoint so that a reader finds all of it or nothing."""
+    removing = checkpoint.with_name(f".{checkpoint.name}.removing")
+    if removing.exists():
+        shutil.rmtree(removing)
+    checkpoint.rename(removing)
+    shutil.rmtree(removing)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -130,11 +127,6 @@ def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor])
         state.setdefault(int(index), {})[name] = value
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _sync(path: Path) -> None:

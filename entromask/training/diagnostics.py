@@ -31,6 +31,7 @@ class MaskDiagnostics:
             "last_epoch": torch.full((tracked,), -1, dtype=torch.int64),
             "maskable": torch.zeros(tracked, length, dtype=torch.bool),
             "repeats": torch.zeros(2, dtype=torch.int64),
+            "window_repeats": torch.zeros(2, dtype=torch.int64),
             "masked_types": torch.zeros(types, dtype=torch.int64),
             "window_types": torch.zeros(types, dtype=torch.int64),
             "seen_types": torch.zeros(types, dtype=torch.bool),
@@ -41,7 +42,11 @@ class MaskDiagnostics:
         return self._state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
-        self._state = {name: state[name].clone() for name in self._state}
+        # What a checkpoint of an earlier version did not count starts at zero.
+        self._state = {
+            name: state[name].clone() if name in state else torch.zeros_like(own)
+            for name, own in self._state.items()
+        }
 
     def update(
         self, rows: Tensor, row_ids: Tensor, epoch: int, labels: Tensor, maskable: Tensor
@@ -61,19 +66,30 @@ class MaskDiagnostics:
         ids, masked, maskable = row_ids[here], masked[here], maskable[here]
         again = (state["last_epoch"][ids] == epoch - 1) & (state["last_epoch"][ids] >= 0)
         before = state["last_mask"][ids[again]]
-        state["repeats"][0] += (before & masked[again]).sum()
-        state["repeats"][1] += before.sum()
+        counted = torch.stack([(before & masked[again]).sum(), before.sum()])
+        state["repeats"] += counted
+        state["window_repeats"] += counted
         state["last_mask"][ids] = masked
         state["ever_masked"][ids] |= masked
         state["maskable"][ids] = maskable
         state["last_epoch"][ids] = epoch
 
     def window(self) -> dict[str, float]:
-        """Concentration since the last call, for the curves: shares between 0 and 1."""
-        types, seen = self._state["window_types"], self._state["window_seen"]
+        """The masks since the last call, for the curves: shares between 0 and 1.
+
+        Returns:
+            `distinct_type_share`, `frequent_type_share` and `mask_repeat_rate`, as in `report`;
+            the last is absent while no row has come again.
+        """
+        types, seen, repeats = (
+            self._state[f"window_{name}"] for name in ("types", "seen", "repeats")
+        )
         shares = _shares(types, seen, self._frequent)
-        types.zero_()
-        seen.zero_()
+        again, before = (int(count) for count in repeats)
+        if before:
+            shares["mask_repeat_rate"] = again / before
+        for counted in (types, seen, repeats):
+            counted.zero_()
         return shares
 
     def report(self, tokens: list[str]) -> dict[str, Any]:

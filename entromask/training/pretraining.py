@@ -13,21 +13,21 @@ from accelerate import Accelerator
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from entromask.checkpoints import checkpoints, step_of
 from entromask.errors import NonFiniteLossError
 from entromask.masking import Masker
 from entromask.masking.store import ScoreStore
-from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.modeling.architectures import save_without_weights
+from entromask.modeling.masked_lm import SparseMaskedLM, model_tensors
 from entromask.spec import RunSpec
 from entromask.text.packing import PackedCorpus
 from entromask.training.batches import Batches
 from entromask.training.checkpoint import (
-    checkpoints,
     load_latest,
     load_optimizer,
     optimizer_tensors,
     prune,
     save_checkpoint,
-    step_of,
 )
 from entromask.training.cost import Cost
 from entromask.training.diagnostics import MaskDiagnostics
@@ -255,8 +255,8 @@ class Pretraining:
         due = state.step % self.spec.pretraining.evaluate_every == 0
         if not due and (state.plateau_exit_step is not None or state.step % self._plateau_every):
             return
-        loss = self.validation.loss(self.model)
-        unigram_loss = self.validation.unigram_loss
+        measured = self.validation.measure(self.model, entropy=due)
+        loss, unigram_loss = measured["loss"], self.validation.unigram_loss
         if state.plateau_exit_step is None and loss < unigram_loss - PLATEAU_MARGIN:
             state.plateau_exit_step = state.step
             self.emit(
@@ -267,13 +267,20 @@ class Pretraining:
                 f"{unigram_loss:.3f}",
             )
         if due:
-            metrics = {"validation_loss": loss, "unigram_loss": unigram_loss}
+            metrics = {
+                "validation_loss": loss,
+                "validation_entropy": measured["entropy"],
+                "unigram_loss": unigram_loss,
+            }
             if self.strategy_is_on():
                 metrics |= self.diagnostics.window()
             self.emit("metrics", step=state.step, total=self.schedule.total_steps, metrics=metrics)
 
     def checkpoint(self) -> None:
-        """Writes a checkpoint on the main process; keeps the last two and the best."""
+        """Writes a checkpoint on the main process; keeps the last two and the best.
+
+        It is a plain Hugging Face folder as well, so that others can look at the model meanwhile.
+        """
         self.accelerator.wait_for_everyone()
         if not self.accelerator.is_main_process:
             return
@@ -283,14 +290,18 @@ class Pretraining:
         if state.best_loss is None or loss < state.best_loss:
             state.best_loss, state.best_step = loss, state.step
         tensors = {
-            "model": _tensors(self.model),
+            "model": model_tensors(self.model),
             "optimizer": optimizer_tensors(self.optimizer),
             "diagnostics": self.diagnostics.state(),
         }
         scaler = self.accelerator.scaler
         extra = {"scaler": scaler.state_dict()} if scaler is not None else {}
         save_checkpoint(
-            self.folder, state.step, tensors, asdict(state) | extra | {"common_loss": loss}
+            self.folder,
+            state.step,
+            tensors,
+            asdict(state) | extra | {"common_loss": loss},
+            lambda place: save_without_weights(self.model.model, self.tokenizer, place),
         )
         # One more than promised: what to fall back on when the last is damaged.
         last_two = {step_of(path) for path in checkpoints(self.folder)[:2]}
@@ -315,7 +326,7 @@ class Pretraining:
         if loaded is None:
             return False
         tensors, state = loaded
-        own = _tensors(self.model)
+        own = model_tensors(self.model)
         with torch.no_grad():
             for name, tensor in tensors["model"].items():
                 own[name].copy_(tensor)
@@ -338,13 +349,6 @@ def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[s
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
     ]
-
-
-def _tensors(model: SparseMaskedLM) -> dict[str, Tensor]:
-    """Parameters, tied ones once, and the buffers that belong to the model's state."""
-    persistent = model.model.state_dict().keys()
-    buffers = {name: buffer for name, buffer in model.model.named_buffers() if name in persistent}
-    return dict(model.model.named_parameters()) | buffers
 
 
 def _mix(seed: int, step: int, process: int) -> int:

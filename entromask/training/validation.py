@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from entromask.masking import Masker
+from entromask.modeling.entropy import token_entropy
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import Masking
 
@@ -64,16 +65,30 @@ class CommonValidation:
         targets = self._validation[1][self._validation[1] >= 0]
         self.unigram_loss = -float(self._unigram[targets].double().mean())
 
-    def loss(self, model: SparseMaskedLM, rows: int | None = None) -> float:
-        """Mean common loss in nats on the first `rows` rows (default: the quick ones)."""
-        rows = rows or self._quick_rows
-        losses, _, _ = self._evaluate(model, rows, None)
-        return float(losses.double().mean())
+    def loss(self, model: SparseMaskedLM) -> float:
+        """Mean common loss in nats on the quick rows."""
+        return self.measure(model)["loss"]
+
+    def measure(self, model: SparseMaskedLM, entropy: bool = False) -> dict[str, float]:
+        """`loss` and, if asked for, `entropy`: means in nats over the quick rows' masked positions.
+
+        The entropy is that of the predictions (`token_entropy`).
+        """
+        inputs, labels = (part[: self._quick_rows] for part in self._validation)
+        states, targets = self._states(model, (inputs, labels))
+        losses, _ = self._score(model, states, targets, None)
+        found = {"loss": float(losses.double().mean())}
+        if entropy:
+            weight, bias = model.projection()
+            found["entropy"] = float(token_entropy(states, weight, bias).double().mean())
+        return found
 
     def report(self, model: SparseMaskedLM) -> dict[str, float]:
         """The `validation` part of results.json, all losses in nats."""
-        losses, correct, targets = self._evaluate(model, None, None)
-        refit, _, _ = self._evaluate(model, None, self._refit_bias(model))
+        states, targets = self._states(model, self._validation)
+        losses, correct = self._score(model, states, targets, None)
+        refit, _ = self._score(model, states, targets, self._refit_bias(model))
+        targets = targets.cpu()
         frequent = self._frequent[targets]
         losses = losses.double()
         return {
@@ -101,17 +116,15 @@ class CommonValidation:
         model.train(training)
         return torch.cat(states), torch.cat(targets)
 
-    def _evaluate(
-        self, model: SparseMaskedLM, rows: int | None, added_bias: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss [N], whether the best guess is right [N], and target [N], on the CPU."""
-        inputs, labels = self._validation
-        states, targets = self._states(model, (inputs[:rows], labels[:rows]))
+    def _score(
+        self, model: SparseMaskedLM, states: Tensor, targets: Tensor, added_bias: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Loss [N] and whether the best guess is right [N], on the CPU."""
         losses, correct = [], []
         for logits, target in _logits(model, states, targets, added_bias):
             losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
             correct.append(logits.argmax(dim=1) == target)
-        return torch.cat(losses).cpu(), torch.cat(correct).cpu(), targets.cpu()
+        return torch.cat(losses).cpu(), torch.cat(correct).cpu()
 
     def _refit_bias(self, model: SparseMaskedLM, rounds: int = 10) -> Tensor:
         """[V], to add to the output bias: the best one for random masks.

@@ -14,10 +14,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from backend.app import create_app
-from backend.auth import is_loopback
 from backend.db.engine import Database
 from backend.db.migrate import migrate
 from backend.store.keys import create_key, revoke_key
+from entromask.hosts import is_loopback
 from entromask.settings import settings
 from tests.backend.api import LOCAL, client, problem, served
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -14,8 +15,11 @@ from starlette.testclient import TestClient
 
 from backend.queue import PREVIEW, RUN_PREVIEW, celery, redis_client
 from backend.routes import previews
+from backend.store.runs import create_run
 from backend.store.workers import report_worker
 from entromask.embedded_redis import EmbeddedRedis
+from entromask.settings import settings
+from entromask.spec import RunSpec
 from tests.backend.api import client as api
 from tests.backend.api import database_of
 
@@ -47,7 +51,9 @@ def take() -> dict[str, Any]:
     raise AssertionError("nothing was sent")
 
 
-def serve(client: TestClient, result: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+def serve(
+    client: TestClient, result: dict[str, Any], model: dict[str, Any] | None = None
+) -> tuple[Any, dict[str, Any]]:
     """(the API's answer, the message) where a worker stores `result` as Celery does."""
     be_seen(client)
     taken: list[dict[str, Any]] = []
@@ -59,7 +65,8 @@ def serve(client: TestClient, result: dict[str, Any]) -> tuple[Any, dict[str, An
 
     thread = threading.Thread(target=work)
     thread.start()
-    answer = client.post("/v1/previews", json=ASKED)
+    asked = ASKED if model is None else {**ASKED, "model": model}
+    answer = client.post("/v1/previews", json=asked)
     thread.join()
     return answer, taken[0]
 
@@ -110,10 +117,68 @@ def test_a_queue_that_is_away_is_said(client: TestClient, redis: EmbeddedRedis) 
     assert (answer.status_code, answer.json()["code"]) == (503, "queue_unavailable")
 
 
+def run_of(client: TestClient, status: str, *steps: int) -> str:
+    """A run in the database that has written checkpoints and no model."""
+    with database_of(client).write() as session:
+        run = create_run(session, RunSpec(name=status).resolved())
+        run.status = status
+        folder = settings().runs / run.id
+    folder.mkdir(parents=True)
+    (folder / "spec.yaml").write_text("name: a\n")
+    for step in steps:
+        checkpoint = folder / "checkpoints" / f"step-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "config.json").write_text("{}")
+    return folder.name
+
+
+@pytest.mark.parametrize("status", ["running", "cancelling", "failed", "cancelled", "succeeded"])
+def test_a_checkpoint_of_a_run_is_handed_to_the_worker(client: TestClient, status: str) -> None:
+    model = {"run": run_of(client, status, 500, 1000), "checkpoint": 500}
+    answer, message = serve(client, RESULT, model)
+    assert answer.status_code == 200, answer.text
+    assert message_body(message)["model"] == model
+
+
+def message_body(message: dict[str, Any]) -> dict[str, Any]:
+    """The request that a task's message carries."""
+    arguments, _, _ = json.loads(base64.b64decode(message["body"]))
+    return dict(arguments[0])
+
+
+@pytest.mark.parametrize(
+    ("status", "steps", "checkpoint", "key", "words"),
+    [
+        ("running", (500, 1000), 700, "checkpoint", "at step 700; it has those at steps 500, 1000"),
+        ("queued", (), 700, "checkpoint", "has no checkpoint at step 700; it has none"),
+        ("succeeded", (500,), 700, "checkpoint", "it has those at step 500"),
+        ("running", (500,), None, "run", "has no finished model; it has checkpoints at step 500"),
+        ("failed", (), None, "run", "has no finished model"),
+        ("running", (500,), -1, "checkpoint", "greater than or equal to 0"),
+        ("running", (500,), "last", "checkpoint", "valid integer"),
+    ],
+)
+def test_what_a_run_lacks_is_said_with_what_it_has(
+    client: TestClient, status: str, steps: tuple[int, ...], checkpoint: Any, key: str, words: str
+) -> None:
+    be_seen(client)
+    model = {"run": run_of(client, status, *steps), "checkpoint": checkpoint}
+    answer = client.post("/v1/previews", json={**ASKED, "model": model})
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == f"/model/{key}"
+    assert words in error["detail"]
+    assert answer.json()["hint"]
+    with redis_client() as redis:
+        assert not redis.llen(PREVIEW)
+
+
 @pytest.mark.parametrize(
     ("model", "pointer"),
     [
         ({"run": "run_none"}, "/model/run"),
+        ({"run": "run_none", "checkpoint": 5}, "/model/run"),
+        ({"path": "/no/such/folder", "checkpoint": 5}, "/model"),
         ({"path": "/no/such/folder"}, "/model/path"),
         ({"hub": "/etc"}, "/model/hub"),
         ({"run": "a", "hub": "b"}, "/model"),

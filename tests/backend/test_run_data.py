@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from starlette.testclient import TestClient
 
 from backend.db.engine import Database
 from backend.store.feed import feed
+from backend.store.locks import get_run
 from backend.store.runs import keep_results
+from entromask.run_folder import write_json
 from entromask.settings import settings
+from entromask.training.checkpoint import save_checkpoint
 from tests.backend.api import client, problem, submitted
 
 
@@ -183,6 +187,31 @@ def test_files_of_a_run_are_listed_and_nothing_that_leads_out_of_it(
         "spec.yaml/x",
     ):
         problem(api.get(f"/v1/runs/{run}/artifacts/{path}"), 404, "not_found")
+
+
+def test_the_checkpoints_of_a_running_run_are_among_its_files(
+    api: TestClient, database: Database, run: str
+) -> None:
+    with database.write() as session:
+        found = get_run(session, run, lock=True)
+        assert found is not None
+        found.status = "running"
+    for step in (500, 1000):
+        save_checkpoint(
+            settings().runs / run / "checkpoints",
+            step,
+            {"model": {"w": torch.zeros(3)}},
+            {},
+            lambda place: write_json(place / "config.json", {}),
+        )
+    building = settings().runs / run / "checkpoints" / ".step-1500.building"
+    building.mkdir()
+    (building / "model.safetensors").write_bytes(b"half")
+    page = api.get(f"/v1/runs/{run}/artifacts").json()
+    names = [file["path"] for file in page["data"] if file["path"].endswith("model.safetensors")]
+    assert names == [f"checkpoints/step-{step}/model.safetensors" for step in (1000, 500)]
+    assert "checkpoints/step-500/config.json" in [file["path"] for file in page["data"]]
+    assert not any("1500" in file["path"] for file in page["data"])
 
 
 def test_a_file_is_downloaded_whole_or_in_ranges(api: TestClient, run: str) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import httpx
@@ -18,7 +20,7 @@ from backend.store.feed import feed
 from backend.store.workers import report_worker
 from entromask.embedded_redis import EmbeddedRedis
 from entromask.settings import settings
-from tests.backend.api import SPEC, client, problem, served, submitted
+from tests.backend.api import SPEC, client, database_of, problem, served, submitted
 from tests.backend.conftest import Postgres
 from tests.backend.test_run_data import events, messages
 
@@ -41,9 +43,27 @@ def test_queue_and_workers_tell_who_has_which_job(api: TestClient) -> None:
         assert jobs.claim(session, f"{run.replace('run_', 'job_')}_0", "w1", 30)
     one, two = api.get("/v1/workers").json()["data"]
     assert (one["status"], one["job"]["run"], one["job"]["kind"]) == ("busy", run, "pretrain")
-    assert (two["status"], two["job"]) == ("idle", None)
+    assert (two["status"], two["job"], two["disk"]) == ("idle", None, None)
     after = api.get("/v1/queue").json()
     assert (after["queued"], after["running"], after["workers"]) == (0, 1, 2)
+
+
+def test_health_tells_the_version(api: TestClient) -> None:
+    assert api.get("/healthz").json() == {"status": "ok", "version": version("entromask")}
+
+
+def test_the_queue_tells_the_room_for_runs_on_this_machine(api: TestClient) -> None:
+    disk = api.get("/v1/queue").json()["disk"]
+    assert disk["total"] == shutil.disk_usage(settings().root).total
+    assert 0 < disk["free"] <= disk["total"] - disk["used"]
+
+
+def test_a_worker_shows_the_disk_that_it_told_of(api: TestClient) -> None:
+    disk = {"used": 1, "total": 4, "free": 2}
+    with database_of(api).write() as session:
+        state = {"disk": disk}
+        report_worker(session, "w", host="h", pid=1, queue="train", state=state)
+    assert api.get("/v1/workers").json()["data"][0]["disk"] == disk
 
 
 def test_the_queue_tells_whether_redis_is_there(redis: EmbeddedRedis, api: TestClient) -> None:

@@ -198,8 +198,11 @@ def test_compare_prints_runs_by_path_and_by_id(
     assert "55.5 ± 0.7" in text
 
 
-@pytest.mark.parametrize(("style", "start"), [("md", "| "), ("csv", "run,folder,")])
-def test_compare_writes_markdown_and_csv(
+@pytest.mark.parametrize(
+    ("style", "start"),
+    [("md", "| "), ("csv", "run,folder,"), ("latex", "% \\usepackage{booktabs}")],
+)
+def test_compare_writes_markdown_csv_and_latex(
     entromask: Command,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
@@ -221,7 +224,7 @@ def test_compare_takes_differences_to_a_baseline(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--format", "latex"], "no format 'latex'"),
+        (["--format", "pdf"], "no format 'pdf'"),
         (["--baseline", "c"], "the baseline 'c' is not among the runs"),
         (["none"], "no run 'none'"),
     ],

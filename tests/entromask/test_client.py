@@ -5,22 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from backend.db.engine import Database
-from backend.store.feed import RUN, feed
-from backend.store.jobs import Failure, claim, fail, succeed
+from backend.store.jobs import claim
 from entromask import cli
 from entromask.client import ApiError, Client, UnreachableError, WaitTimeoutError
 from entromask.errors import EntromaskError, InputError
@@ -29,101 +24,10 @@ from entromask.rest.downloads import place
 from entromask.rest.follow import frames
 from entromask.settings import settings
 from entromask.spec import RunSpec
-from tests.faulty_proxy import FaultyProxy, faulty_proxy
+from tests.entromask.real_api import Api, until
+from tests.faulty_proxy import FaultyProxy
 
 SPEC: dict[str, Any] = {"name": "small", "pretraining": {"budget": {"steps": 3}}}
-
-
-def until(done: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)
-
-
-class Api:
-    """A real API in a process of its own, on a database in a home of its own."""
-
-    def __init__(self, home: Path) -> None:
-        with closing(socket.socket()) as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
-        self.home, self.url = home, f"http://127.0.0.1:{self.port}"
-        home.mkdir(parents=True, exist_ok=True)
-        self.database = Database(f"sqlite:///{home / 'entromask.db'}")
-        self.start()
-
-    def start(self) -> None:
-        environment = {
-            "ENTROMASK_HOME": str(self.home),
-            "ENTROMASK_API_PORT": str(self.port),
-            "ENTROMASK_RATE_LIMIT": "0",
-            # No Redis in these tests: nothing listens there.
-            "ENTROMASK_REDIS_URL": "redis://127.0.0.1:1",
-        }
-        with (self.home / "api.txt").open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "backend"],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=os.environ | environment,
-            )
-        until(self._ready)
-
-    def _ready(self) -> bool:
-        assert self.process.poll() is None, (self.home / "api.txt").read_text()
-        try:
-            return httpx.get(f"{self.url}/readyz", trust_env=False).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(timeout=30)
-
-    def folder(self, run: Run) -> Path:
-        found = self.home / "runs" / run.id
-        found.mkdir(parents=True, exist_ok=True)
-        return found
-
-    def tell(self, run: Run, *events: dict[str, Any]) -> None:
-        """Stores events of the run's process, as a worker does."""
-        with self.database.write() as session:
-            feed(session, run.id, RUN, [{"time": "t", **event} for event in events])
-
-    def work(self, run: Run, fails: bool = False) -> None:
-        """Does all jobs of a run, as a worker does, or lets the first one fail."""
-        todo = [f"{run.id.replace('run_', 'job_', 1)}_0"]
-        while todo:
-            with self.database.write() as session:
-                held = claim(session, todo.pop(0), "w", 60)
-                assert held is not None
-            with self.database.write() as session:
-                if fails:
-                    fail(session, held, Failure("user_error", "the corpus is empty", "give text"))
-                else:
-                    todo += succeed(session, held)
-
-
-@pytest.fixture(scope="module")
-def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
-    made = Api(tmp_path_factory.mktemp("api") / "home")
-    yield made
-    made.stop()
-    made.database.close()
-
-
-@pytest.fixture
-def client(api: Api) -> Iterator[Client]:
-    with Client(api.url) as made:
-        yield made
-
-
-@pytest.fixture
-def proxy(api: Api) -> Iterator[FaultyProxy]:
-    with faulty_proxy(api.url) as made:
-        yield made
 
 
 def test_a_run_is_made_read_changed_and_deleted(client: Client) -> None:

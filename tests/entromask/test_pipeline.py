@@ -47,6 +47,7 @@ def _spec(kind: str, corpus: Path, teacher: Path) -> dict[str, Any]:
         spec["teacher"] = {"path": str(teacher / "model")}
         spec["masking"] = {"preset": "teacher-masked-entropy-sample"}
     elif kind == "self":
+        spec["corpus"]["max_tokens"] = 3000  # several epochs, so that masks repeat
         spec["masking"] = {"preset": "self-entropy-sample", "warmup": 0.3, "explore": 0.2}
     elif kind == "dropout":
         spec["model"] = {"architecture": "bert", "size": "tiny", "dropout": 0.1}
@@ -122,6 +123,7 @@ def test_a_killed_and_resumed_run_gives_the_same_bytes(
     assert weights(place / f"{kind}-killed") == weights(place / f"{kind}-straight")
     # Checkpoints lie every 5 steps, the mean loss is of 10: half a window is kept over a restart.
     assert _curve(place / f"{kind}-killed") == _curve(place / f"{kind}-straight")
+    assert _looks(place / f"{kind}-killed") == _looks(place / f"{kind}-straight")
     steps = [
         event["step"] for event in events(place / f"{kind}-killed") if event["type"] == "resumed"
     ]
@@ -186,6 +188,29 @@ def _curve(folder: Path) -> dict[int, float]:
         for event in events(folder)
         if "training_loss" in event.get("metrics", {})
     }
+
+
+def _looks(folder: Path) -> dict[int, dict[str, float]]:
+    """The metrics of each common validation by step; of one that was done twice, the later."""
+    return {
+        event["step"]: event["metrics"] for event in events(folder) if event["type"] == "metrics"
+    }
+
+
+def test_each_common_validation_tells_entropy_and_the_repeats_of_its_window(
+    place: Path, corpus: Path
+) -> None:
+    # 93 rows, of which a step takes 8: an epoch ends after 11 steps.
+    few = {"source": "local", "path": str(corpus), "max_tokens": 3000}
+    looks = _looks(entromask.run(small_spec(corpus, corpus=few), output=place / "looked-at").folder)
+    assert list(looks) == [10, 20, 30]
+    for metrics in looks.values():
+        # The model is hardly trained: its predictions are nearly flat over 400 types.
+        assert 0.8 * np.log(400) < metrics["validation_entropy"] <= np.log(400)
+        assert metrics["validation_entropy"] != metrics["validation_loss"]
+    repeats = [metrics.get("mask_repeat_rate") for metrics in looks.values()]
+    assert repeats[0] is None
+    assert all(rate is not None and 0 < rate < 0.4 for rate in repeats[1:])
 
 
 def test_resuming_a_finished_run_shows_its_results(corpus: Path, finished: Path) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from entromask.errors import InputError
 from entromask.settings import settings
-from entromask.spec import RunSpec, SpecError, run_folder
+from entromask.spec import ModelReference, RunSpec, SpecError, run_folder
 
 
 def refused(data: dict[str, Any]) -> InputError:
@@ -182,6 +183,72 @@ def test_seed_name_and_tags_do_not_change_the_group() -> None:
 
 def test_a_written_out_default_changes_no_hash() -> None:
     assert RunSpec.parse({"masking": {"rate": 0.15}}).spec_hash == RunSpec().spec_hash
+
+
+@pytest.mark.parametrize(
+    ("data", "spec_hash", "group_hash"),
+    [
+        (
+            {
+                "teacher": {"path": "models/teacher"},
+                "masking": {"preset": "teacher-masked-entropy-sample"},
+            },
+            "da20b2fdef9d6f3d1195b0d9a4d00d5836ae615ccaa0554307d402832f4b7c04",
+            "8832ce483b4b1d3237c4acf2a8b99da11e909e9fdd70baec5fcab665f5811254",
+        ),
+        (
+            {
+                "seed": 1,
+                "teacher": {"run": "run_1"},
+                "tokenizer": {"source": "train", "vocab_size": 400},
+                "masking": {"preset": "teacher-entropy-high"},
+            },
+            "b5107e9b2e9b8f8b01e4c32141575e09d394c990a70bd874fbf43278aad2911e",
+            "540bf261f63eea78fe47b85a744180bc232714577b8dde822c2528ddda3b0e2b",
+        ),
+        (
+            {"model": {"init": {"hub": "google/bert-mini", "revision": "main"}}},
+            "a6e389cc1956ded1c4337c5eb6afa130cea5c7e98b05b8942c74b2929c0128f5",
+            "b44b782ee02b4bf1917eb233b83475b0f5e5f2bbfe5c25c7b28c03287b20bbb7",
+        ),
+    ],
+)
+def test_specs_that_name_a_model_keep_the_hashes_under_which_their_runs_are_stored(
+    data: dict[str, Any], spec_hash: str, group_hash: str
+) -> None:
+    spec = RunSpec.parse(data)
+    assert (spec.spec_hash, spec.group_hash) == (spec_hash, group_hash)
+
+
+@pytest.mark.parametrize(
+    ("data", "place"),
+    [
+        ({"teacher": {"run": "a", "checkpoint": 500}}, ("teacher",)),
+        ({"model": {"init": {"run": "a", "checkpoint": 500}}}, ("model", "init")),
+    ],
+)
+def test_a_checkpoint_in_a_spec_is_refused_with_what_to_do(
+    data: dict[str, Any], place: tuple[str, ...]
+) -> None:
+    error = refused(data)
+    assert isinstance(error, SpecError)
+    (problem,) = error.problems
+    assert problem.location == place
+    assert "cannot name the checkpoint 500 of a run" in problem.sentence
+    assert "copy the folder checkpoints/step-500" in problem.sentence
+
+
+def test_a_checkpoint_goes_with_a_run_and_is_written_only_where_it_is_given() -> None:
+    for other in ("path", "hub"):
+        with pytest.raises(ValidationError, match=f"goes with run, not with {other}"):
+            ModelReference.model_validate({other: "a", "checkpoint": 5})
+    with pytest.raises(ValidationError, match="greater than or equal to 0"):
+        ModelReference(run="a", checkpoint=-1)
+    plain, at = ModelReference(run="a"), ModelReference(run="a", checkpoint=5)
+    assert set(plain.model_dump()) == {"run", "path", "hub", "revision"}
+    assert at.model_dump() == {**plain.model_dump(), "checkpoint": 5}
+    assert ModelReference.model_validate_json(at.model_dump_json()) == at
+    assert (str(plain), str(at)) == ("run a", "run a at step 5")
 
 
 def test_every_other_change_is_another_group() -> None:

@@ -218,10 +218,19 @@ def test_each_worker_gets_its_gpu_and_its_share_of_the_cores(
 def test_there_is_a_worker_for_each_gpu_that_may_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,3")
     names = [one.name for one in parts(Settings(), None)]
-    assert names == ["api", "reaper", "worker-1", "worker-2", "preview"]
+    assert names == ["api", "reaper", "worker-1", "worker-2", "preview", "dashboard"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert hardware.gpus() == []
-    assert [one.name for one in parts(Settings(), None)] == ["api", "reaper", "worker", "preview"]
+    assert [one.name for one in parts(Settings(), None)] == [
+        *("api", "reaper", "worker", "preview", "dashboard")
+    ]
+
+
+def test_the_dashboard_shows_the_service_it_came_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENTROMASK_API_URL", "http://elsewhere:1")
+    monkeypatch.setenv("ENTROMASK_API_PORT", "8123")
+    [dashboard] = [one for one in parts(Settings(), 1) if one.name == "dashboard"]
+    assert dashboard.environment["ENTROMASK_API_URL"] == "http://127.0.0.1:8123"
 
 
 def test_lines_of_the_logs_are_shown_whole_behind_the_name_of_their_part(tmp_path: Path) -> None:
@@ -269,7 +278,7 @@ def test_a_recorded_process_is_ended_and_one_with_its_id_since_is_not() -> None:
 
 @pytest.mark.slow
 def test_up_restarts_what_is_killed_and_leaves_no_process(service: Service) -> None:
-    for name in ("redis", "api", "worker"):
+    for name in ("redis", "api", "worker", "dashboard"):
         before = service.part(name)
         before.kill()
 

@@ -70,6 +70,7 @@ class Service:
             **os.environ,
             "ENTROMASK_HOME": str(self.home),
             "ENTROMASK_API_PORT": str(port),
+            "ENTROMASK_DASHBOARD_PORT": str(free_port()),
             "ENTROMASK_LEASE_SECONDS": str(LEASE),
             "ENTROMASK_RATE_LIMIT": "0",
             "OMP_NUM_THREADS": "1",

@@ -112,6 +112,34 @@ def test_events_of_a_deleted_run_are_passed_over(database: Database) -> None:
     assert stored(database, "run_none") == []
 
 
+def test_each_metric_of_each_run_is_thinned_over_its_own_steps(database: Database) -> None:
+    """Of one run a metric of steps 1 to 40, one of 101 to 110; of another run both elsewhere."""
+    lengths = {"loss": (1, 40), "rate": (101, 110)}
+    run_id, _ = submit(database)
+    other_id, _ = submit(database)
+    for run, shift in ((run_id, 0), (other_id, 1_000)):
+        points = [
+            (shift + step, {key: step / 2})
+            for key, (first, last) in lengths.items()
+            for step in range(first, last + 1)
+        ]
+        events = [
+            event(n, "progress", step=step, metrics=figures)
+            for n, (step, figures) in enumerate(points, 1)
+        ]
+        store(database, run, events)
+    with database.read() as session:
+        found = history(session, run_id, None, 10)
+        assert list(found) == ["loss", "rate"]
+        assert (found["loss"]["points"], found["rate"]["points"]) == (40, 10)
+        assert found["loss"]["steps"] == list(range(4, 41, 4))
+        assert found["rate"]["steps"] == list(range(101, 111))
+        assert found["rate"]["values"] == [step / 2 for step in range(101, 111)]
+        assert history(session, other_id, ["rate"], 5)["rate"]["steps"] == list(
+            range(1102, 1111, 2)
+        )
+
+
 @pytest.mark.slow
 def test_a_history_is_thinned_to_points_that_were_measured(database: Database) -> None:
     run_id, _ = submit(database)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from entromask.analysis import compare, read_run
 from entromask.analysis.table import Comparison, Row
+from entromask.analysis.wording import show_row
 from entromask.errors import InputError
 from entromask.glue.tasks import GLUE8
 from tests.entromask.analysis import build
@@ -82,6 +84,17 @@ def test_there_is_no_ranking_at_all_when_no_run_is_above_the_floors() -> None:
 def test_a_tie_has_no_best() -> None:
     found = compare([build.run("a", {"rte": (0.6,)}), build.run("b", {"rte": (0.6,)})])
     assert row(found, "rte").best is None
+
+
+def test_means_of_equal_numbers_are_a_tie_and_differ_by_nothing() -> None:
+    assert fmean([0.81] * 5) != 0.81
+    seeds = [build.run(f"a-s{i}", {"rte": (0.81,)}, group_hash="a", loss=0.81) for i in range(5)]
+    found = compare([*seeds, build.run("b", {"rte": (0.81,)}, loss=0.81)], baseline=5)
+    assert row(found, "rte").best is None
+    assert row(found, "loss").best is None
+    assert show_row(found, row(found, "loss")) == ["+0.000", "0.810"]
+    again = compare([*seeds, build.run("b", {"rte": (0.81,)}, loss=0.81)], baseline=0)
+    assert show_row(again, row(again, "loss"))[1] == "+0.000"
 
 
 def test_lower_losses_and_higher_accuracies_are_better() -> None:
@@ -267,6 +280,23 @@ def test_an_unfinished_run_is_refused_with_the_way_to_finish_it(tmp_path: Path) 
     with pytest.raises(InputError, match="has not finished") as caught:
         read_run(str(folder))
     assert "--resume" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", ""])
+def test_a_damaged_tokenizer_is_known_by_the_spec(tmp_path: Path, content: str) -> None:
+    folders = [build.write(tmp_path / name, name, {}) for name in "ab"]
+    for folder in folders:
+        (folder / "model").mkdir()
+        (folder / "model" / "tokenizer.json").write_text(content)
+    assert not any(
+        "tokenizer" in note for note in compare([*map(read_run, map(str, folders))]).notes
+    )
+
+
+def test_a_name_that_cannot_be_printed_makes_a_label_that_can() -> None:
+    names = [" a\n\tb\x1b[2J ", "\x00"]
+    labels = [column.label for column in compare([build.run(name) for name in names]).columns]
+    assert labels == ["a b [2J", "unnamed"]
 
 
 @pytest.mark.parametrize("content", ["{", "[]", ""])

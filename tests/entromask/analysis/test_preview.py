@@ -27,7 +27,7 @@ from entromask.modeling.architectures import save_pretrained
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.presets import MASKING_PRESETS
 from entromask.text.wordpiece import train_wordpiece
-from tests.entromask.runs import small_spec, write_corpus
+from tests.entromask.runs import small_spec, weights, write_corpus
 
 POSITIONS = 64
 SENTENCE = "the quick brown fox jumps over a lazy dog while seven small birds sing in old trees"
@@ -407,6 +407,114 @@ def test_the_preview_of_a_run_knows_how_often_its_tokens_occur(home: Path, tmp_p
     (home / "cache" / "packed").rename(home / "cache" / "gone")
     (entry,) = Previewer().preview(str(place), text, presets=["frequency"])["presets"]
     assert "still in the cache" in entry["error"]
+
+
+@pytest.fixture(scope="module")
+def looked_at(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int, dict[str, Any]]]:
+    """A finished run, and the previews of its checkpoints as long as it was still pretraining."""
+    from entromask.pipeline import run
+
+    place = tmp_path_factory.mktemp("looked-at")
+    spec = small_spec(write_corpus(place / "text.txt"), model={"size": "tiny", "dropout": 0.1})
+    spec["pretraining"] |= {"budget": {"steps": 20}, "learning_rate": 1e-2}
+    previewer, seen = Previewer(), {}
+
+    def on_event(event: dict[str, Any]) -> None:
+        if event["type"] == "checkpoint":
+            assert not (place / "run" / "model").exists()
+            step = event["step"]
+            reference = {"run": str(place / "run"), "checkpoint": step}
+            seen[step] = previewer.preview(reference, SENTENCE, presets=["frequency"])
+
+    run(spec, output=place / "run", on_event=on_event)
+    run(spec, output=place / "not-looked-at")
+    return place, seen
+
+
+def test_a_checkpoint_can_be_looked_at_while_its_run_is_pretraining(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]],
+) -> None:
+    place, seen = looked_at
+    assert list(seen) == [5, 10, 15, 20]
+    means = [sum(token["entropy"] for token in result["tokens"][1:-1]) for result in seen.values()]
+    assert len(set(means)) == 4, "each step has a model of its own"
+    last = Previewer().preview(str(place / "run"), SENTENCE, presets=["frequency"])
+    assert seen[20] == last, "the last checkpoint is the finished model"
+    assert last["presets"][0]["positions"], "the corpus of the run is known"
+
+
+def test_a_look_at_a_checkpoint_changes_nothing_in_its_run(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]],
+) -> None:
+    place, _ = looked_at
+    assert weights(place / "run") == weights(place / "not-looked-at")
+
+
+def test_a_checkpoint_that_was_removed_is_refused_even_where_it_was_loaded(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(looked_at[0] / "run", run)
+    previewer = Previewer()
+    previewer.preview(f"{run}@20", SENTENCE)
+    (kept,) = previewer._loaded.values()
+    previewer.preview({"run": str(run), "checkpoint": 20}, SENTENCE)
+    assert next(iter(previewer._loaded.values())) is kept
+    shutil.rmtree(run / "checkpoints" / "step-20")
+    with pytest.raises(InputError, match="no checkpoint at step 20; it has") as caught:
+        previewer.preview({"run": str(run), "checkpoint": 20}, SENTENCE)
+    assert "the last two and the best" in str(caught.value.hint)
+
+
+def test_a_checkpoint_that_goes_while_it_is_loaded_is_said_to_be_gone(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from entromask.analysis import previewer
+
+    run = tmp_path / "run"
+    shutil.copytree(looked_at[0] / "run", run)
+
+    def prune(folder: str) -> tuple[tuple[str, int], ...]:
+        shutil.rmtree(folder)
+        return ()
+
+    monkeypatch.setattr(previewer, "_file_times", prune)
+    with pytest.raises(InputError, match="no checkpoint at step 20; it has"):
+        Previewer().preview({"run": str(run), "checkpoint": 20}, SENTENCE)
+
+
+def test_a_word_names_a_checkpoint_by_its_run_and_step(home: Path, folder: Path) -> None:
+    for name in ("run_1", "odd@name"):
+        (home / "runs" / name).mkdir(parents=True)
+        (home / "runs" / name / "spec.yaml").write_text("name: a\n")
+    one = parse_reference("run_1@500")
+    assert (one.run, one.checkpoint) == ("run_1", 500)
+    whole = parse_reference("odd@name")
+    assert (whole.run, whole.checkpoint) == ("odd@name", None)
+    both = parse_reference("odd@name@0")
+    assert (both.run, both.checkpoint) == ("odd@name", 0)
+    for step in ("", "last", "-1", "5.0"):
+        with pytest.raises(InputError, match=f"model: '{step}' is not the step") as caught:
+            parse_reference(f"run_1@{step}")
+        assert caught.value.hint == "e.g. run_1@500"
+    for wrong in ("run_2@500", f"{folder}@500", "@5"):
+        with pytest.raises(InputError, match="model: there is no run") as caught:
+            parse_reference(wrong)
+        assert "RUN@STEP" in str(caught.value.hint)
+
+
+def test_the_command_looks_at_a_checkpoint(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]],
+) -> None:
+    place, seen = looked_at
+    done = command(SENTENCE, "--model", f"{place / 'run'}@20", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["tokens"] == seen[20]["tokens"]
+    done = command(SENTENCE, "--model", f"{place / 'run'}@7")
+    assert done.returncode == 2
+    assert "has no checkpoint at step 7; it has those at steps" in done.stderr.decode()
 
 
 def command(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -1,4 +1,4 @@
-"""The three formats of a comparison."""
+"""A comparison as text, Markdown and CSV."""
 
 from __future__ import annotations
 

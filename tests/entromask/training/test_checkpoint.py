@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from entromask.checkpoints import checkpoints, step_of, verify
+from entromask.training import checkpoint
 from entromask.training.checkpoint import (
-    checkpoints,
     load_checkpoint,
     load_latest,
     load_optimizer,
     optimizer_tensors,
     prune,
     save_checkpoint,
-    step_of,
 )
 
 
@@ -72,6 +72,45 @@ def test_prune_keeps_what_it_is_told_and_removes_leftovers(tmp_path: Path) -> No
     prune(tmp_path, {2, 10})
     assert [step_of(path) for path in checkpoints(tmp_path)] == [10, 2]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_removal_that_is_interrupted_leaves_nothing_half_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for step in (1, 2):
+        _save(tmp_path, step)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            prune(tmp_path, {2})
+    assert [step_of(path) for path in checkpoints(tmp_path)] == [2]
+    prune(tmp_path, {2})
+    assert [path.name for path in tmp_path.iterdir()] == ["step-2"]
+
+
+def test_added_files_are_part_of_the_checkpoint(tmp_path: Path) -> None:
+    def add(folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        (folder / "inner").mkdir()
+        (folder / "inner" / "more.txt").write_text("more")
+
+    tensors = {"model": {"w": torch.zeros(3)}}
+    saved = save_checkpoint(tmp_path, 1, tensors, {"step": 1}, add)
+    assert set(verify(saved)) == {
+        "config.json",
+        "inner/more.txt",
+        "model.safetensors",
+        "state.json",
+    }
+    assert load_checkpoint(saved)[0].keys() == {"model"}
+    (saved / "inner" / "more.txt").write_text("less")
+    with pytest.raises(ValueError, match=r"more\.txt is damaged"):
+        load_checkpoint(saved)
+    assert "config.json" in verify(saved, without=["inner/more.txt"])
 
 
 def test_optimizer_continues_as_if_it_had_not_stopped() -> None:

@@ -58,14 +58,43 @@ def test_shares_of_types() -> None:
     assert report["top_masked_types"] == {"a": 2 / 3, "b": 1 / 3}
 
 
+EVERYWHERE = torch.ones_like(ROWS, dtype=torch.bool)
+
+
+def test_a_window_counts_the_repeats_since_the_last_one() -> None:
+    diagnostics = MaskDiagnostics(2, 4, COUNTS)
+    diagnostics.update(ROWS, IDS, 0, _labels((0, 0), (1, 2)), EVERYWHERE)
+    assert "mask_repeat_rate" not in diagnostics.window()
+    diagnostics.update(ROWS, IDS, 1, _labels((0, 0), (1, 3)), EVERYWHERE)
+    assert diagnostics.window()["mask_repeat_rate"] == 0.5
+    diagnostics.update(ROWS, IDS, 2, _labels((0, 0), (1, 3)), EVERYWHERE)
+    assert diagnostics.window()["mask_repeat_rate"] == 1.0
+    assert diagnostics.report(NAMES)["mask_repeat_rate"] == 0.75
+    assert "mask_repeat_rate" not in diagnostics.window()
+
+
+def test_the_state_of_an_earlier_version_continues_with_an_empty_window() -> None:
+    before = MaskDiagnostics(2, 4, COUNTS)
+    for epoch in (0, 1):
+        before.update(ROWS, IDS, epoch, _labels((0, 0)), EVERYWHERE)
+    state = {name: t for name, t in before.state().items() if name != "window_repeats"}
+    resumed = MaskDiagnostics(2, 4, COUNTS)
+    resumed.load_state(state)
+    assert "mask_repeat_rate" not in resumed.window()
+    resumed.update(ROWS, IDS, 2, _labels((0, 1)), EVERYWHERE)
+    assert resumed.window()["mask_repeat_rate"] == 0.0
+    assert resumed.report(NAMES)["mask_repeat_rate"] == 0.5
+
+
 def test_the_state_continues_where_it_was() -> None:
     first, second = _labels((0, 0), (1, 2)), _labels((0, 0), (1, 3))
-    everywhere = torch.ones_like(ROWS, dtype=torch.bool)
     straight, before = MaskDiagnostics(2, 4, COUNTS), MaskDiagnostics(2, 4, COUNTS)
     for diagnostics in (straight, before):
-        diagnostics.update(ROWS, IDS, 0, first, everywhere)
+        for epoch, labels in enumerate((first, second)):
+            diagnostics.update(ROWS, IDS, epoch, labels, EVERYWHERE)
     resumed = MaskDiagnostics(2, 4, COUNTS)
     resumed.load_state(before.state())
     for diagnostics in (straight, resumed):
-        diagnostics.update(ROWS, IDS, 1, second, everywhere)
+        diagnostics.update(ROWS, IDS, 2, second, EVERYWHERE)
     assert resumed.report(NAMES) == straight.report(NAMES)
+    assert resumed.window() == straight.window()

@@ -75,6 +75,46 @@ def test_the_masks_depend_on_nothing_and_the_model_stays_in_its_mode(
     assert model.training
 
 
+def test_the_entropy_is_that_of_the_full_logits_at_the_masked_positions(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    weight, bias = model.projection()
+    assert bias is not None
+    with torch.no_grad():  # sharp enough that every position has an entropy of its own
+        weight.mul_(20)
+        bias.normal_()
+    inputs, labels = validation._validation
+    model.eval()
+    with torch.no_grad():
+        logs = model.model(input_ids=inputs).logits[labels >= 0].double().log_softmax(-1)
+    exact = -(logs.exp() * logs).sum(-1)
+    assert exact.std() > 0.1
+    assert validation.measure(model, entropy=True) == {
+        "loss": validation.loss(model),
+        "entropy": pytest.approx(float(exact.mean()), abs=1e-5),
+    }
+
+
+def test_the_entropy_is_computed_only_where_it_is_asked_for(
+    model: SparseMaskedLM, validation: CommonValidation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object) -> torch.Tensor:
+        raise AssertionError
+
+    monkeypatch.setattr("entromask.training.validation.token_entropy", never)
+    assert validation.measure(model).keys() == {"loss"}
+
+
+def test_measuring_the_entropy_draws_no_random_numbers(
+    model: SparseMaskedLM, validation: CommonValidation
+) -> None:
+    model.train()
+    before = torch.get_rng_state()
+    validation.measure(model, entropy=True)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert model.training
+
+
 def test_frequent_types_are_the_hundred_most_counted() -> None:
     counts = np.arange(250)
     assert np.flatnonzero(frequent_types(counts)).tolist() == list(range(150, 250))

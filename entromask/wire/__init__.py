@@ -1,0 +1,1 @@
+"""The parts of `entromask.resources`, from where everything else takes them."""

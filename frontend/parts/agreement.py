@@ -1,0 +1,45 @@
+"""How far masking presets select the same tokens: a small matrix a model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from frontend.parts.colours import heat
+
+
+def agreement(models: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+    """Shows the Jaccard index of each pair of presets, for each (label, agreement of a preview)."""
+    shown = [(label, found) for label, found in models if len(found["presets"]) > 1]
+    if shown:
+        grids = "".join(_matrix(label, found) for label, found in shown)
+        st.html(f"<div class='em-matrices'>{grids}</div>")
+
+
+def _matrix(label: str, found: Mapping[str, Any]) -> str:
+    # Names of presets are long: the columns have numbers, which the rows explain.
+    names = found["presets"]
+    head = "".join(
+        f"<th scope='col' title='{escape(name)}'>{number}</th>"
+        for number, name in enumerate(names, 1)
+    )
+    rows = "".join(
+        f"<tr><th scope='row'>{number} {escape(names[number - 1])}</th>"
+        f"{''.join(_cell(value, column == number) for column, value in enumerate(row, 1))}</tr>"
+        for number, row in enumerate(found["jaccard"], 1)
+    )
+    return (
+        f"<div class='em-table' tabindex='0'><table class='em-matrix'>"
+        f"<caption>{escape(label)}</caption>"
+        f"<thead><tr><th></th>{head}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _cell(value: float, itself: bool) -> str:
+    if itself:  # always 1: no colour for what says nothing
+        return f"<td class='number'>{value:.2f}</td>"
+    background, text = heat(value)
+    return f"<td class='number' style='background:{background};color:{text}'>{value:.2f}</td>"

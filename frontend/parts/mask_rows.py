@@ -1,0 +1,92 @@
+"""What masking presets would hide: a row a preset, beside each other for several models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from frontend.parts.colours import heat, scale
+from frontend.parts.pieces import pieces
+from frontend.parts.previews import Preview
+from frontend.parts.words import percent
+
+_HERE = Path(__file__)
+_LEVELS = 256
+
+
+def _read(*names: str) -> str:
+    return "\n".join(_HERE.with_name(name).read_text(encoding="utf-8") for name in names)
+
+
+_component = st.components.v2.component(
+    "entromask_mask_rows",
+    css=_read("running_text.css", "mask_rows.css"),
+    js=_read("running_text.js", "mask_rows.js"),
+)
+
+
+def mask_rows(text: str, models: Sequence[tuple[str, Preview]]) -> None:
+    """Shows the presets that the previews were asked for.
+
+    Args:
+        models: (label, preview) of each, all asked for the same presets.
+    """
+    names = [entry["preset"] for entry in models[0][1].presets]
+    cells = [[_cell(preview.presets[row]) for _, preview in models] for row in range(len(names))]
+    drawn = [cell for row in cells for cell in row if cell.get("sampled")]
+    _component(
+        key="mask_rows",
+        data={
+            "models": [_model(text, label, preview) for label, preview in models],
+            "rows": [
+                {
+                    "preset": name,
+                    "description": models[0][1].presets[row]["description"],
+                    "cells": cells[row],
+                }
+                for row, name in enumerate(names)
+            ],
+            # One scale for all rows: equal colours are equal probabilities.
+            "top": max((max(cell["probabilities"], default=0.0) for cell in drawn), default=0.0),
+            "heat": [list(heat(level / (_LEVELS - 1))) for level in range(_LEVELS)],
+            "gradient": scale(),
+        },
+    )
+
+
+def _model(text: str, label: str, preview: Preview) -> dict[str, Any]:
+    return {
+        "label": label,
+        "pieces": [list(piece) for piece in pieces(text, preview.tokens)],
+        "special": [int(token.special) for token in preview.tokens],
+        "token": [token.token for token in preview.tokens],
+    }
+
+
+def _cell(entry: Mapping[str, Any]) -> dict[str, Any]:
+    if "error" in entry:
+        return {"error": entry["error"]}
+    return {
+        "facts": facts(entry),
+        "sampled": is_sampled(entry),
+        "positions": entry["positions"],
+        "probabilities": [round(share, 4) for share in entry["probabilities"]],
+    }
+
+
+def is_sampled(entry: Mapping[str, Any]) -> bool:
+    """Whether chance decides which tokens are masked, so that each has a probability."""
+    return any(0 < share < 1 for share in entry["probabilities"])
+
+
+def facts(entry: Mapping[str, Any]) -> str:
+    """How many tokens a preset masks, by which rate, and how sure the probabilities are."""
+    count = len(entry["positions"])
+    words = [f"{count:,} token{'' if count == 1 else 's'} masked", f"rate {percent(entry['rate'])}"]
+    if entry["method"] != "exact":  # drawn by weights exp(score / T)
+        words += [f"T = {entry['temperature']:g}"] if entry.get("temperature") else []
+        words.append(f"probabilities ± {entry['standard_error']:.3f}")
+    return " · ".join(words)

@@ -1,0 +1,238 @@
+"""The few choices that matter: text, model, masking, teacher, tasks, seeds, budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import streamlit as st
+
+from entromask.presets import SIZES
+from frontend.parts.catalogue import Catalogue, reference_of
+from frontend.parts.corpus_upload import upload_box
+from frontend.parts.draft import draft, parse_seeds
+from frontend.parts.spec_fields import Field, about, field_of, fields
+from frontend.parts.spec_form import Form, problem
+from frontend.session import literal
+
+_SOURCES = {
+    "builtin": "Built in: the documentation of Python",
+    "upload": "Uploaded file",
+    "local": "File or folder of the service's machine",
+    "hub": "Hugging Face Hub",
+}
+_BUDGETS = {"steps": 600, "epochs": 1, "tokens": 10_000_000, "minutes": 10}
+_NO_DISTILLATION = "Distillation is not available yet in this version."
+
+
+def name(form: Form) -> None:
+    form.text(field_of("name"), "Name")
+
+
+def corpus(form: Form, known: Catalogue) -> None:
+    """Where the text comes from, and the one thing that each source needs."""
+    form.choice(
+        field_of("corpus", "source"),
+        "Corpus",
+        options=list(_SOURCES),
+        words=lambda source: _SOURCES.get(source, source),
+        take=_take_source,
+        required=True,
+    )
+    source = form.draft.get("corpus", "source") or "builtin"
+    keys = {one.path[-1]: one for one in fields("corpus", form.draft.data)}
+    if source == "local":
+        form.text(keys["path"], "Path", placeholder="/data/corpus, with train.txt in it")
+    elif source == "hub":
+        left, right = st.columns(2)
+        with left:
+            form.text(keys["name"], "Data set", placeholder="Salesforce/wikitext")
+        with right:
+            form.text(keys["config"], "Configuration", placeholder="wikitext-103-raw-v1")
+    elif source == "upload":
+        names = {one.id: one.name for one in known.corpora}
+        form.choice(
+            keys["id"],
+            "Uploaded corpus",
+            options=list(names),
+            words=lambda id_: f"{names[id_]}, …{id_[-6:]}" if id_ in names else id_,
+        )
+        upload_box()
+    form.say(("corpus",), inside=False)
+
+
+def _take_source(source: str | None) -> None:
+    old = draft().get("corpus")
+    stay = ("max_tokens",) if source == "builtin" else ("column", "max_tokens")
+    kept = {key: old[key] for key in stay if isinstance(old, dict) and key in old}
+    draft().set(("corpus",), {"source": source} | kept)
+
+
+def model(form: Form) -> None:
+    continued = isinstance(form.draft.get("model", "init"), dict)
+    left, right = st.columns(2)
+    with left:
+        form.choice(field_of("model", "size"), "Model size", words=_shape, disabled=continued)
+    with right:
+        form.choice(field_of("model", "architecture"), disabled=continued)
+    form.say(("model",), inside=False)
+    if continued:
+        st.caption("The model that this one continues from brings its own size and architecture.")
+
+
+def _shape(size: str) -> str:
+    found = SIZES.get(size)
+    return f"{size}: {found.layers} layers x {found.width}" if found else size
+
+
+def masking(form: Form, known: Catalogue) -> Any:
+    """The preset and the rate; returns the place for a picture of the masks."""
+    left, right = st.columns([2, 1])
+    later = [one.name for one in known.strategies if not one.available]
+    words = "a named composition; every part of it can be overridden under “Masking in parts”"
+    if later:
+        words += f". Not available yet: {', '.join(later)}"
+    with left:
+        form.choice(
+            Field(("masking", "preset"), "choice", None, words),
+            "Masking preset",
+            options=[one.name for one in known.strategies if one.available],
+            take=choose_preset,
+        )
+    with right:
+        form.text(field_of("masking", "rate"), "Masking rate")
+    preset = known.strategy(form.resolved.get("masking", {}).get("preset"))
+    chosen = form.draft.get("masking", "preset")
+    preset = known.strategy(chosen) if chosen is not None else preset
+    if preset is not None:
+        st.caption(literal(preset.description))
+    given = form.draft.get("masking")
+    own = sorted(set(given) - {"preset", "rate"}) if isinstance(given, dict) else []
+    if own and chosen is not None:
+        told = f"This spec overrides parts of the preset: {', '.join(own)}."
+        st.caption(literal(f"{told} The picture is of the preset without that."))
+    form.say(("masking",), inside=False)
+    return st.container()
+
+
+def choose_preset(preset: str | None) -> None:
+    """Sets the preset; a name that was the old preset's follows."""
+    old = draft().get("masking", "preset")
+    named = draft().get("name")
+    draft().set(("masking", "preset"), preset)
+    if preset is not None and named in (None, old):
+        draft().set(("name",), preset)
+
+
+def teacher(form: Form, known: Catalogue) -> None:
+    left, right = st.columns(2)
+    with left:
+        form.model(
+            ("teacher",),
+            known.references(),
+            "Teacher",
+            none="none",
+            help="a pretrained masked language model, whose entropy the teacher-\\* presets use. "
+            "A run that is still going may be chosen: the new run waits for it. A model that is "
+            "not in the list can be typed: run:ID, path:FOLDER or hub:NAME",
+            take=lambda word: draft().set(("teacher",), reference_of(word) if word else None),
+        )
+    with right:
+        distillation(form)
+
+
+def distillation(form: Form) -> None:
+    """Disabled for as long as the schema says so, unless a spec with it was accepted."""
+    accepted = isinstance(form.resolved.get("distillation"), dict)
+    later = "not available yet" in about("distillation") and not accepted
+    key, on = "spec.distillation", "from the teacher"
+    chosen = None if form.draft.get("distillation") is None else on
+    if st.session_state.get(key, ...) != chosen:
+        st.session_state[key] = chosen
+    st.selectbox(
+        "Distillation",
+        [on],
+        index=None,
+        key=key,
+        placeholder="not available yet" if later else "none",
+        disabled=later,
+        help=_NO_DISTILLATION if later else "the student also learns the teacher's predictions",
+        on_change=lambda: draft().set(
+            ("distillation",), {"weight": 0.5} if st.session_state[key] else None
+        ),
+    )
+    form.say(("distillation",))
+
+
+def tasks(form: Form, known: Catalogue) -> None:
+    given = form.draft.get("evaluation", "tasks")
+    value = [str(one) for one in given] if isinstance(given, list) else []
+    kinds = {task.name: task.kind for task in known.tasks}
+    options = [*kinds, *(name for name in value if name not in kinds)]
+    key = "spec.evaluation.tasks"
+    if st.session_state.get(key) != value:
+        st.session_state[key] = value
+    st.multiselect(
+        "Tasks",
+        options,
+        key=key,
+        format_func=lambda name: f"{name} (demo)" if kinds.get(name) == "demo" else name,
+        placeholder="none: the run ends with its validation loss",
+        help="the pretrained model is fine-tuned on each of them. Demo tasks need no files and are "
+        "never counted as GLUE",
+        on_change=lambda: draft().set(("evaluation", "tasks"), st.session_state[key] or None),
+    )
+    form.say(("evaluation", "tasks"))
+    form.say(("evaluation",), inside=False)
+
+
+def seeds(form: Form) -> None:
+    left, right = st.columns(2)
+    with left:
+        key = "submit.seeds"
+        if st.session_state.get(key) != form.draft.seeds:
+            st.session_state[key] = form.draft.seeds
+        st.text_input(
+            "Pretraining seeds",
+            key=key,
+            live="400ms",
+            help="one run each: 0, 1, 2 are three runs of one method; 0-4 are five",
+            on_change=lambda: draft().type_seeds(st.session_state[key]),
+        )
+        found = parse_seeds(form.draft.seeds)
+        if isinstance(found, str):
+            problem(found)
+        form.say(("seed",))
+    with right:
+        form.text(field_of("evaluation", "seeds"), "Fine-tuning seeds")
+
+
+def budget(form: Form, estimate: dict[str, Any]) -> None:
+    """How long to pretrain; another unit takes over what is known of the old one."""
+    given = form.draft.get("pretraining", "budget")
+    group = given if isinstance(given, dict) else {}
+    unit = next((key for key in _BUDGETS if group.get(key) is not None), None)
+    unit = unit or next((key for key in _BUDGETS if key in group), "steps")
+    key = "submit.budget"
+    if st.session_state.get(key) != unit:
+        st.session_state[key] = unit
+    left, right = st.columns(2)
+    with right:
+        st.selectbox(
+            "Unit",
+            list(_BUDGETS),
+            key=key,
+            help="optimizer steps, passes over the training rows, input tokens, or minutes of wall "
+            "clock, which cannot be reproduced",
+            on_change=lambda: _take_unit(st.session_state[key], estimate),
+        )
+    with left:
+        form.text(field_of("pretraining", "budget", unit), "Budget")
+    form.say(("pretraining", "budget"))
+    form.say(("pretraining",), inside=False)
+
+
+def _take_unit(unit: str, estimate: dict[str, Any]) -> None:
+    amount: Any = estimate.get(unit) or _BUDGETS[unit]
+    if unit == "minutes" and estimate.get("seconds"):
+        amount = max(1, round(estimate["seconds"] / 60))
+    draft().set(("pretraining", "budget"), {unit: amount})

@@ -1,0 +1,128 @@
+"""Every other key of a spec, one click away: fields made from the schema, by group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from frontend.parts.catalogue import Catalogue, reference_of
+from frontend.parts.draft import draft
+from frontend.parts.spec_fields import Field, field_of, fields
+from frontend.parts.spec_form import Form
+from frontend.parts.spec_text import Path
+
+
+@dataclass(frozen=True)
+class Drawer:
+    """A part of the form that is closed at first.
+
+    Args:
+        groups: the groups of keys in it.
+        elsewhere: keys among them that have a place of their own.
+    """
+
+    title: str
+    groups: tuple[str, ...]
+    elsewhere: tuple[Path, ...] = ()
+
+
+DRAWERS: dict[str, Drawer] = {
+    "masking": Drawer(
+        "Masking in parts",
+        ("masking",),
+        (("masking", "preset"), ("masking", "rate")),
+    ),
+    "training": Drawer(
+        "Training: batch, learning rate, precision",
+        ("pretraining",),
+        (("pretraining", "budget"),),
+    ),
+    "text": Drawer(
+        "Text and tokenizer",
+        ("corpus", "tokenizer"),
+        tuple(("corpus", key) for key in ("source", "path", "id", "name", "config")),
+    ),
+    "model": Drawer(
+        "Model: continue from another, dropout",
+        ("model",),
+        (("model", "size"), ("model", "architecture")),
+    ),
+    "evaluation": Drawer(
+        "Evaluation: data, protocol",
+        ("evaluation",),
+        (("evaluation", "tasks"), ("evaluation", "seeds")),
+    ),
+    "distillation": Drawer("Distillation", ("distillation",)),
+}
+
+
+def drawers(form: Form, known: Catalogue) -> None:
+    """All drawers; one in which something is wrong opens."""
+    for key, drawer in DRAWERS.items():
+        if key == "distillation" and not isinstance(form.resolved.get("distillation"), dict):
+            continue
+        _drawer(form, key, drawer, known)
+
+
+def _drawer(form: Form, key: str, drawer: Drawer, known: Catalogue) -> None:
+    inside = [
+        one
+        for group in drawer.groups
+        for one in fields(group, form.draft.data)
+        if not any(one.path[: len(path)] == path for path in drawer.elsewhere)
+    ]
+    wrong = form.count([one.path for one in inside])
+    state, seen = f"drawer.{key}", f"drawer.{key}.wrong"
+    if wrong and not st.session_state.get(seen):
+        st.session_state[state] = True
+    st.session_state[seen] = wrong
+    box = st.expander(drawer.title, key=state, on_change="rerun")
+    if not box.open:
+        return
+    with box:
+        columns = st.columns(2)
+        for number, one in enumerate(inside):
+            with columns[number % 2]:
+                _field(form, one, known)
+        form.say(*((group,) for group in drawer.groups))
+        if any(one.kind != "choice" for one in inside):
+            st.caption("A field that is empty leaves its key out: the default holds.")
+
+
+def _field(form: Form, one: Field, known: Catalogue) -> None:
+    label = one.label if len(one.path) < 3 else f"{one.path[-2]}: {one.path[-1]}".capitalize()
+    if one.path == ("model", "init"):
+        form.model(
+            one.path,
+            known.references(),
+            "Continue from",
+            none="scratch",
+            help="a model whose weights this one begins with; it brings its own size and "
+            "architecture. One that is not in the list can be typed: run:ID, path:FOLDER, hub:NAME",
+            take=_take_init,
+        )
+    elif one.path == ("tokenizer", "source"):
+        form.choice(one, "Tokenizer", take=_take_tokenizer)
+    elif one.kind == "choice":
+        yes = {"true": "yes", "false": "no"}
+        form.choice(one, label, words=lambda word: yes.get(word, word))
+    else:
+        form.text(one, label)
+
+
+def _take_init(word: str | None) -> None:
+    if word is None:
+        draft().set(("model", "init"), None)
+    else:
+        # It brings its own shape; the API refuses another one beside it.
+        draft().set(("model",), {"init": reference_of(word)})
+
+
+def _take_tokenizer(source: str | None) -> None:
+    draft().set(("tokenizer",), None if source is None else {"source": source})
+
+
+def tags(form: Form) -> None:
+    """What goes with the runs: words to find them by, notes, and how soon they are served."""
+    form.text(field_of("tags"), "Tags", placeholder="words with commas between them")

@@ -1,0 +1,43 @@
+"""An editor for YAML: takes over while one types, and marks the lines with something wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import streamlit as st
+
+from frontend.parts.draft import Draft, draft
+
+_HERE = Path(__file__)
+_KEY = "yaml_editor"
+_component = st.components.v2.component(
+    "entromask_yaml_editor",
+    css=_HERE.with_suffix(".css").read_text(encoding="utf-8"),
+    js=_HERE.with_suffix(".js").read_text(encoding="utf-8"),
+)
+
+
+def yaml_editor(shown: Draft, marks: Sequence[tuple[int, str]]) -> None:
+    """Shows the draft's text; what is typed in it goes to the draft.
+
+    Args:
+        marks: (line from 1, sentence) of what is wrong.
+    """
+    _component(
+        key=_KEY,
+        data={
+            "text": shown.text,
+            "draft": shown.id,
+            "revision": shown.revision,
+            "marks": [{"line": line, "sentence": sentence} for line, sentence in marks],
+        },
+        default={"typed": None},
+        on_typed_change=_take,
+    )
+
+
+def _take() -> None:
+    typed = st.session_state[_KEY]["typed"]
+    if typed:
+        draft().typed(str(typed["text"]), str(typed["draft"]), int(typed["revision"]))

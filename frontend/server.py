@@ -1,0 +1,64 @@
+"""The dashboard as an application for `streamlit run`: Streamlit's own, with its quirks mended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.starlette import App
+
+# Else the page of a link is looked for below that link, at /runs/_stcore/health, before it is
+# looked for at the root; the browser reports each of these as an error.
+_BASE = b"<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'}</script>"
+_BEFORE = b"<script"
+
+
+class Rooted:
+    """Tells the page that it is served from the root of its host."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        # As it is, so that the page can be changed.
+        headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        start: Message = {}
+        body = b""
+        html = False
+
+        async def changed(message: Message) -> None:
+            nonlocal start, body, html
+            if message["type"] == "http.response.start":
+                kinds = MutableHeaders(raw=message["headers"]).get("content-type", "")
+                html = kinds.startswith("text/html")
+                start = message
+                if not html:
+                    await send(message)
+                return
+            if not html:
+                await send(message)
+                return
+            body += message.get("body", b"")
+            if message.get("more_body"):
+                return
+            whole = body.replace(_BEFORE, _BASE + _BEFORE, 1)
+            found = MutableHeaders(raw=start["headers"])
+            found["content-length"] = str(len(whole))
+            await send(start)
+            await send({"type": "http.response.body", "body": whole})
+
+        page = "text/html" in dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        await self.app({**scope, "headers": headers} if page else scope, receive, changed)
+
+
+# Pages come from `st.navigation` alone. Before its first call Streamlit would take the folder
+# pages/ for them, and run a page without its frame.
+PagesManager.uses_pages_directory = False
+
+app = App(Path(__file__).with_name("app.py"), middleware=[Middleware(Rooted)])
