@@ -43,9 +43,8 @@ from backend.db.engine import Database
 from backend.db.tables import Run
 
 TARGET_MS = 2000.0
-# By what the runs do: the seconds between two refreshes at least, and for how long they are
-# counted.
-REFRESHES = {"moving": (2.0, 13.0), "quiet": (10.0, 33.0)}
+# By what the runs do: the seconds between two refreshes at least, and how many are counted.
+REFRESHES = {"moving": (2.0, 6), "quiet": (10.0, 3)}
 # Until a page that has begun has all that it will have, in milliseconds.
 _SETTLED = 5_000
 
@@ -176,7 +175,7 @@ def requests_of(api: httpx.Client) -> Counter[str]:
 
 def refreshes(browser: Browser, url: str, api: httpx.Client, state: str) -> dict[str, Any]:
     """What the API is asked by an open list of runs that nobody touches."""
-    every, seconds = REFRESHES[state]
+    every, count = REFRESHES[state]
     messages: list[object] = []
 
     def watch(socket: WebSocket) -> None:
@@ -184,21 +183,26 @@ def refreshes(browser: Browser, url: str, api: httpx.Client, state: str) -> dict
         socket.on("framesent", lambda message: messages.append(message))
 
     with opened(browser, url, lambda page: page.on("websocket", watch)) as page:
-        page.wait_for_timeout(2 * _SETTLED)
+        page.wait_for_timeout(_SETTLED)
+        messages.clear()
+        while not messages:
+            page.wait_for_timeout(50)
+        # From the middle between two refreshes, so that none is counted in half.
+        page.wait_for_timeout(500 * every)
         messages.clear()
         before = requests_of(api)
-        page.wait_for_timeout(1000 * seconds)
+        page.wait_for_timeout(1000 * every * count)
         calls = requests_of(api) - before
-    most = min(len(messages), int(seconds / every) + 1)
-    met = 0 < calls.total() <= most and set(calls) == {"GET /v1/runs"}
-    per_refresh = {route: round(number / len(messages), 2) for route, number in calls.items()}
+    seen = len(messages)
+    met = 0 < calls.total() <= seen <= count + 1 and set(calls) == {"GET /v1/runs"}
+    per_refresh = {route: round(number / max(1, seen), 2) for route, number in calls.items()}
     print(
-        f"refreshes, runs {state}: {len(messages)} in {seconds:.0f} s, calls of the API per "
+        f"refreshes, runs {state}: {seen} in {every * count:.0f} s, calls of the API per "
         f"refresh: {per_refresh}" + ("" if met else "  (asked: one GET /v1/runs)")
     )
     return {
-        "seconds": seconds,
-        "refreshes": len(messages),
+        "seconds": every * count,
+        "refreshes": seen,
         "calls": dict(calls),
         "calls_per_refresh": per_refresh,
         "met": met,

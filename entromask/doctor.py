@@ -42,7 +42,7 @@ _SERVICE = (
     ("celery", "the queue"),
     ("redis", "the queue"),
     ("streamlit", "the dashboard"),
-    ("altair", "the dashboard"),
+    ("vl-convert-python", "charts as PNG"),
 )
 
 

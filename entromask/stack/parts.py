@@ -30,7 +30,7 @@ _NEEDED = (
     "torch",
     "transformers",
     "streamlit",
-    "altair",
+    "vl_convert",
 )
 
 

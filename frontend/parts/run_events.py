@@ -26,12 +26,12 @@ def marks_of(run: Run, results: Mapping[str, Any] | None, events: Iterable[Event
     left = found.get("plateau_exit_step")
     if left is None:
         left = next((event.step for event in events if event.type == "plateau"), None)
-    marks = [] if left is None else [Mark(left, "plateau left")]
     start = found.get("strategy_start_step")
+    together = (run.spec.get("masking") or {}).get("warmup") == "plateau" and start in (None, left)
+    label = "plateau left, strategy begins" if together else "plateau left"
+    marks = [] if left is None else [Mark(left, label)]
     if start and start != left:
         marks.append(Mark(start, "strategy begins"))
-    elif start and run.spec.get("masking", {}).get("warmup") == "plateau":
-        marks = [Mark(start, "plateau left, strategy begins")]
     return marks
 
 

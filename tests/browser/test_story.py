@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -24,8 +25,9 @@ _SMALL: dict[str, Any] = {
     "model": {"architecture": "modernbert", "size": "tiny"},
     "pretraining": {
         "budget": {"steps": 400},
-        "batch_size": 8,
+        "batch_size": 16,
         "sequence_length": 64,
+        "learning_rate": 2e-3,
         "evaluate_every": 50,
         "checkpoint_every": 100,
     },
@@ -41,6 +43,10 @@ evaluation: {tasks: [demo-order], seeds: [0, 1], floor: false}
 """
 
 
+# Models that are to be looked at in pictures have left the unigram plateau.
+_PICTURED = 1500 if os.environ.get("ENTROMASK_SCREENSHOTS") else 400
+
+
 def spec(name: str, preset: str = "random", steps: int = 400) -> dict[str, Any]:
     pretraining = _SMALL["pretraining"] | {"budget": {"steps": steps}}
     return _SMALL | {"name": name, "masking": {"preset": preset}, "pretraining": pretraining}
@@ -50,7 +56,10 @@ def spec(name: str, preset: str = "random", steps: int = 400) -> dict[str, Any]:
 def finished(stack: Service) -> Iterator[list[Run]]:
     """Two runs that have succeeded: one seed each of two methods."""
     with Client(stack.url) as client:
-        runs = [client.create_run(spec(p, p), tags=["story"]) for p in ("random", "frequency")]
+        runs = [
+            client.create_run(spec(preset, preset, _PICTURED), tags=["story"])
+            for preset in ("random", "frequency")
+        ]
         yield [client.wait(run, timeout=_RUN / 1000) for run in runs]
 
 
@@ -161,23 +170,32 @@ def test_every_token_of_the_heat_map_can_be_read(
     assert min(found) >= 4.5
 
 
-def test_a_text_is_looked_into_and_a_token_masked(tab: Tab, finished: list[Run]) -> None:
-    ids = ",".join(run.id for run in finished)
-    page = tab(f"/entropy?models={ids}")
-    text = page.get_by_label("Text", exact=True)
-    text.fill("A list <b>is</b> a mutable sequence; مرحبا 👩‍👩‍👧 <script>window.bad = 1</script>")
-    text.press("Control+Enter")
+def test_a_token_is_masked_and_the_others_react(tab: Tab, finished: list[Run]) -> None:
+    page = tab(f"/entropy?models={','.join(run.id for run in finished)}")
     panes = page.locator("section.pane")
     expect(panes).to_have_count(2)
-    expect(panes.first).to_contain_text("<script>window.bad = 1</script>")
-    token = panes.first.locator("[data-position='2']")
+    token = panes.first.locator("[data-position='6']")
     token.click()
     expect(page.get_by_role("button", name="Unmask all")).to_be_visible()
     expect(token).to_have_attribute("aria-label", re.compile("masked"))
     expect(page.get_by_text("Asking the models again")).to_have_count(0)
+    expect(page.get_by_text("What the masks do")).to_be_visible()
     picture(page, "entropy")
-    assert page.evaluate("window.bad") is None
     assert overflow(page) <= 0
+
+
+def test_any_text_is_shown_as_it_is(tab: Tab, finished: list[Run]) -> None:
+    page = tab(f"/entropy?models={finished[0].id}")
+    text = page.get_by_label("Text", exact=True)
+    text.fill("A list <b>is</b> a sequence; مرحبا 👩‍👩‍👧 <script>window.bad = 1</script>")
+    text.press("Control+Enter")
+    pane = page.locator("section.pane")
+    expect(pane).to_contain_text("<script>window.bad = 1</script>")
+    expect(pane).to_contain_text("مرحبا")
+    assert page.evaluate("window.bad") is None
+    text.fill("   ")
+    text.press("Control+Enter")
+    expect(page.get_by_text("Write a sentence or two")).to_be_visible()
 
 
 def test_a_running_run_is_cancelled_and_deleted_from_the_list(tab: Tab, api: Client) -> None:

@@ -330,10 +330,12 @@ def test_an_edit_sends_what_was_changed_and_nothing_else(open_page: Open) -> Non
     run = a_run(1, "running", notes="as it was")
     fake = fake_of(run, update_run=lambda id, **changes: sent.append(changes))
     app = open_page("run", fake, id=run.id)
-    [name] = app.text_input
-    name.set_value("a better name")
+    app.text_area[0].set_value("and why")
     next(button for button in app.button if button.label == "Save").click().run()
-    assert sent == [{"name": "a better name", "tags": None, "notes": None}]
+    assert sent == [{"name": None, "tags": None, "notes": "and why"}]
+    app.text_input[0].set_value("a better name")
+    next(button for button in app.button if button.label == "Save").click().run()
+    assert sent[1]["name"] == "a better name"
 
 
 def test_a_name_of_spaces_is_not_sent(open_page: Open) -> None:

@@ -47,6 +47,8 @@ def test_the_plateau_is_marked_from_the_results_or_while_it_runs_from_its_event(
     waits = a_run(1, preset="self-entropy-sample")
     both = {"diagnostics": {"plateau_exit_step": 420, "strategy_start_step": 420}}
     assert marks_of(waits, both, []) == [Mark(420, "plateau left, strategy begins")]
+    left = [event(1, "plateau", step=420)]
+    assert marks_of(waits, None, left) == [Mark(420, "plateau left, strategy begins")]
     never = {"diagnostics": {"plateau_exit_step": None, "strategy_start_step": None}}
     assert marks_of(run, never, []) == []
 
