@@ -11,10 +11,10 @@ import streamlit as st
 from entromask.client import Client
 from entromask.resources import OVER, Comparison, Page, Run
 from frontend.parts.charts import curves, draw, png
-from frontend.parts.compare_choice import asked, baseline, choose_baseline, chosen, put
-from frontend.parts.comparison_table import show_differences, show_table
+from frontend.parts.compare.compare_choice import asked, baseline, choose_baseline, chosen, put
+from frontend.parts.compare.comparison_table import show_differences, show_table
+from frontend.parts.compare.methods import KEYS, OVERS, QUANTITIES, Method, lines_of, methods_of
 from frontend.parts.known import known, version_of
-from frontend.parts.methods import KEYS, OVERS, QUANTITIES, Method, lines_of, methods_of
 from frontend.routes import link
 from frontend.session import client, guarded, literal
 

@@ -10,14 +10,14 @@ import streamlit as st
 from entromask.client import ApiError
 from entromask.errors import EntromaskError
 from entromask.resources import Strategy
-from frontend.parts.agreement import agreement
+from frontend.parts.entropy.agreement import agreement
+from frontend.parts.entropy.mask_effect import mask_effect
+from frontend.parts.entropy.mask_rows import mask_rows
+from frontend.parts.entropy.model_choice import Choice, choose
+from frontend.parts.entropy.previews import Preview, about_one_model, ask, ask_again, took_too_long
+from frontend.parts.entropy.spans import Span, hidden
+from frontend.parts.entropy.token_map import Pane, selection, token_map
 from frontend.parts.known import known
-from frontend.parts.mask_effect import mask_effect
-from frontend.parts.mask_rows import mask_rows
-from frontend.parts.model_choice import Choice, choose
-from frontend.parts.previews import Preview, about_one_model, ask, ask_again, took_too_long
-from frontend.parts.spans import Span, hidden
-from frontend.parts.token_map import Pane, selection, token_map
 from frontend.session import client, guarded, literal
 
 SAMPLE = (

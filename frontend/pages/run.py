@@ -12,15 +12,15 @@ from streamlit.delta_generator import DeltaGenerator
 from entromask.client import ApiError, Client
 from entromask.resources import OVER, Run
 from frontend.parts.actions import ACTIONS, act, tell
-from frontend.parts.artifacts import show_artifacts
 from frontend.parts.known import events_of, known, version_of
-from frontend.parts.result_tables import cost_rows, mask_rows, top_types, validation_rows
-from frontend.parts.run_curves import KEYS, MAX_POINTS, show_curves
-from frontend.parts.run_edit import edit
-from frontend.parts.run_events import marks_of, show_cells, show_events
-from frontend.parts.run_head import show_facts, show_failure, show_log_end, show_state
-from frontend.parts.score_table import scores_of
-from frontend.parts.spec_diff import spec_page
+from frontend.parts.run.artifacts import show_artifacts
+from frontend.parts.run.result_tables import cost_rows, mask_rows, top_types, validation_rows
+from frontend.parts.run.run_curves import KEYS, MAX_POINTS, show_curves
+from frontend.parts.run.run_edit import edit
+from frontend.parts.run.run_events import marks_of, show_cells, show_events
+from frontend.parts.run.run_head import show_facts, show_failure, show_log_end, show_state
+from frontend.parts.run.score_table import scores_of
+from frontend.parts.run.spec_diff import spec_page
 from frontend.parts.tables import Cell, table
 from frontend.parts.words import size
 from frontend.routes import go, link

@@ -8,22 +8,22 @@ import streamlit as st
 
 from entromask.client import ApiError
 from entromask.resources import ProblemEntry, Validation
-from frontend.parts import spec_basics as basics
-from frontend.parts.catalogue import Catalogue, known, listed
-from frontend.parts.draft import Draft, aside, bring_back, draft, put
-from frontend.parts.estimate import estimate
-from frontend.parts.miniature import SENTENCE, Ask, miniature
-from frontend.parts.spec_form import Form, path_of, problem
-from frontend.parts.spec_more import drawers, tags
-from frontend.parts.spec_short import shortened
-from frontend.parts.spec_text import dump
-from frontend.parts.submission import (
+from frontend.parts.submit import spec_basics as basics
+from frontend.parts.submit.catalogue import Catalogue, known, listed
+from frontend.parts.submit.draft import Draft, aside, bring_back, draft, put
+from frontend.parts.submit.estimate import estimate
+from frontend.parts.submit.miniature import SENTENCE, Ask, miniature
+from frontend.parts.submit.spec_form import Form, path_of, problem
+from frontend.parts.submit.spec_more import drawers, tags
+from frontend.parts.submit.spec_short import shortened
+from frontend.parts.submit.spec_text import dump
+from frontend.parts.submit.submission import (
     beside_the_spec,
     command_line,
     refusal,
     submit_button,
 )
-from frontend.parts.yaml_editor import yaml_editor
+from frontend.parts.submit.yaml_editor import yaml_editor
 from frontend.routes import link
 from frontend.session import client, guarded, literal
 

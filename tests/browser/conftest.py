@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Page,
+    Request,
+    expect,
+    sync_playwright,
+)
 
 from entromask.client import Client
 from tests.up import Service, free_port
@@ -31,6 +38,7 @@ _ALONE = (
 )
 # A page under a busy machine, in milliseconds.
 PATIENCE = 60_000
+expect.set_options(timeout=PATIENCE)
 
 
 def _executable() -> str:

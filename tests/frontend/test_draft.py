@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from frontend.parts.draft import Draft, parse_seeds
+from frontend.parts.submit.draft import Draft, parse_seeds
 
 
 def test_a_change_in_the_form_changes_the_text() -> None:

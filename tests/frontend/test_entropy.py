@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from entromask.resources import Artifact
 from entromask.rest.errors import ApiError
-from frontend.parts.token_map import _name
+from frontend.parts.entropy.token_map import _name
 from tests.frontend.a_preview import a_model, a_preview
 from tests.frontend.conftest import Open, words
 from tests.frontend.fake import FakeClient, a_run

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from frontend.parts.comparison_table import heads, rows_of
-from frontend.parts.methods import OVERS, QUANTITIES, Method, interpolated, lines_of, methods_of
+from frontend.parts.compare.comparison_table import heads, rows_of
+from frontend.parts.compare.methods import (
+    OVERS,
+    QUANTITIES,
+    Method,
+    interpolated,
+    lines_of,
+    methods_of,
+)
 from frontend.parts.tables import Cell
 from tests.frontend.fake import a_run
 from tests.frontend.samples import comparison, history

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 from entromask.resources import Artifact, Reason
-from frontend.parts.artifacts import command, folders
 from frontend.parts.charts import Mark
-from frontend.parts.result_tables import cost_rows, mask_rows, top_types, validation_rows
-from frontend.parts.run_curves import CURVES, KEYS, missing, there
-from frontend.parts.run_events import cells_of, event_row, marks_of
-from frontend.parts.run_head import REASONS, budget, progress_words, took
-from frontend.parts.spec_diff import differences, flat, shown
+from frontend.parts.run.artifacts import command, folders
+from frontend.parts.run.result_tables import cost_rows, mask_rows, top_types, validation_rows
+from frontend.parts.run.run_curves import CURVES, KEYS, missing, there
+from frontend.parts.run.run_events import cells_of, event_row, marks_of
+from frontend.parts.run.run_head import REASONS, budget, progress_words, took
+from frontend.parts.run.spec_diff import differences, flat, shown
 from tests.frontend.fake import NOW, a_run
 from tests.frontend.samples import event, history, results
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from frontend.parts.score_table import Scores, scores_of, spread
+from frontend.parts.run.score_table import Scores, scores_of, spread
 from frontend.parts.tables import Cell
 from tests.frontend.samples import results, task
 

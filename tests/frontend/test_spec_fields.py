@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from entromask.spec import RunSpec
-from frontend.parts.spec_fields import field_of, fields, meant, schema, shown
-from frontend.parts.spec_more import DRAWERS
+from frontend.parts.submit.spec_fields import field_of, fields, meant, schema, shown
+from frontend.parts.submit.spec_more import DRAWERS
 from tests.frontend.fake import a_run
 
 # What the form has fields of its own for, beside the drawers.

@@ -10,7 +10,7 @@ import pytest
 import frontend
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import RunSpec
-from frontend.parts.spec_short import START, shortened
+from frontend.parts.submit.spec_short import START, shortened
 
 EXAMPLES = sorted((Path(frontend.__file__).parents[1] / "examples").glob("*.yaml"))
 

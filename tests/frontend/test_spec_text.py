@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import frontend
-from frontend.parts.spec_text import YamlError, changed, dump, get, read, with_value
+from frontend.parts.submit.spec_text import YamlError, changed, dump, get, read, with_value
 
 EXAMPLES = sorted((Path(frontend.__file__).parents[1] / "examples").glob("*.yaml"))
 QUICK = next(path for path in EXAMPLES if path.stem == "quick").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ from entromask.client import ApiError
 from entromask.glue.tasks import TASKS
 from entromask.resources import Corpus, Estimate, Model, ProblemEntry, Run, Task, Validation
 from entromask.spec import RunSpec, SpecError
-from frontend.parts.draft import Draft
+from frontend.parts.submit.draft import Draft
 from tests.frontend.conftest import Open, words
 from tests.frontend.fake import NOW, FakeClient, a_run
 

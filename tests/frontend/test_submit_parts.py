@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from entromask.resources import Estimate, Model
-from frontend.parts.catalogue import Catalogue, reference_of, word_of
-from frontend.parts.corpus_upload import safe_name
-from frontend.parts.draft import Draft
-from frontend.parts.estimate import rows
-from frontend.parts.miniature import legend, picture
-from frontend.parts.spec_form import path_of
-from frontend.parts.submission import as_commands
+from frontend.parts.submit.catalogue import Catalogue, reference_of, word_of
+from frontend.parts.submit.corpus_upload import safe_name
+from frontend.parts.submit.draft import Draft
+from frontend.parts.submit.estimate import rows
+from frontend.parts.submit.miniature import legend, picture
+from frontend.parts.submit.spec_form import path_of
+from frontend.parts.submit.submission import as_commands
 from tests.frontend.fake import NOW, a_run
 
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from frontend.parts import mask_rows, token_map
-from frontend.parts.agreement import _matrix
 from frontend.parts.colours import change, contrast, heat
-from frontend.parts.mask_effect import changes, named, probability, rank, signed
-from frontend.parts.model_choice import checkpoints
-from frontend.parts.pieces import BETWEEN, FRAME, pieces, shown
-from frontend.parts.previews import Preview, Token, parse
-from frontend.parts.spans import clean, hidden
+from frontend.parts.entropy import mask_rows, token_map
+from frontend.parts.entropy.agreement import _matrix
+from frontend.parts.entropy.mask_effect import changes, named, probability, rank, signed
+from frontend.parts.entropy.model_choice import checkpoints
+from frontend.parts.entropy.pieces import BETWEEN, FRAME, pieces, shown
+from frontend.parts.entropy.previews import Preview, Token, parse
+from frontend.parts.entropy.spans import clean, hidden
 from tests.frontend.a_preview import a_preview
 
 MODEL = {"run": "run_1"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from frontend.parts.previews import Token
+from frontend.parts.entropy.previews import Token
 
 Span = tuple[int, int]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from frontend.parts.draft import Draft, draft
+from frontend.parts.submit.draft import Draft, draft
 
 _HERE = Path(__file__)
 _KEY = "yaml_editor"

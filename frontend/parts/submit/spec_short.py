@@ -7,7 +7,7 @@ from typing import Any
 
 from entromask.errors import EntromaskError
 from entromask.spec import Masking, RunSpec
-from frontend.parts.spec_text import Path, get, same, with_value
+from frontend.parts.submit.spec_text import Path, get, same, with_value
 
 # The choices that matter are written out even where they are the defaults.
 _SHOWN: tuple[Path, ...] = (

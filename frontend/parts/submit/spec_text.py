@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from frontend.parts.spec_patch import lines, patched
+from frontend.parts.submit.spec_patch import lines, patched
 
 Path = tuple[str | int, ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from entromask.resources import Comparison
-from frontend.parts.spec_diff import shown
+from frontend.parts.run.spec_diff import shown
 from frontend.parts.tables import Cell, table
 from frontend.parts.words import score
 from frontend.session import literal

@@ -10,8 +10,8 @@ from typing import Any
 import streamlit as st
 
 from entromask.errors import EntromaskError
-from frontend.parts.catalogue import forget
-from frontend.parts.draft import draft
+from frontend.parts.submit.catalogue import forget
+from frontend.parts.submit.draft import draft
 from frontend.session import client, show
 
 _FORMATS = ("txt", "jsonl", "parquet", "gz")

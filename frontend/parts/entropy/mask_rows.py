@@ -9,8 +9,8 @@ from typing import Any
 import streamlit as st
 
 from frontend.parts.colours import heat, scale
-from frontend.parts.pieces import pieces
-from frontend.parts.previews import Preview
+from frontend.parts.entropy.pieces import pieces
+from frontend.parts.entropy.previews import Preview
 from frontend.parts.words import percent
 
 _HERE = Path(__file__)

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from entromask.resources import ProblemEntry
 from entromask.spec import Masking
-from frontend.parts.catalogue import word_of
-from frontend.parts.draft import Draft, draft
-from frontend.parts.spec_fields import Field, meant, shown
-from frontend.parts.spec_text import Path, get, same
+from frontend.parts.submit.catalogue import word_of
+from frontend.parts.submit.draft import Draft, draft
+from frontend.parts.submit.spec_fields import Field, meant, shown
+from frontend.parts.submit.spec_text import Path, get, same
 from frontend.session import literal
 
 _PAUSE = "400ms"

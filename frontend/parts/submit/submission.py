@@ -11,7 +11,7 @@ import streamlit as st
 from entromask.errors import EntromaskError
 from entromask.resources import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from entromask.settings import settings
-from frontend.parts.draft import Draft, draft, parse_seeds
+from frontend.parts.submit.draft import Draft, draft, parse_seeds
 from frontend.routes import go, link
 from frontend.session import client, literal, show
 

@@ -9,7 +9,7 @@ import streamlit as st
 
 from entromask.client import ApiError
 from entromask.resources import OVER, Page, Run
-from frontend.parts.methods import Method, methods_of
+from frontend.parts.compare.methods import Method, methods_of
 from frontend.session import client, literal
 
 _RUNS, _GROUPS = "single runs", "methods, with all their seeds"

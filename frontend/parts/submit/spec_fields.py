@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from entromask.spec import RunSpec
-from frontend.parts.spec_text import Path, YamlError, get, read
+from frontend.parts.submit.spec_text import Path, YamlError, get, read
 
 Kind = Literal["number", "text", "choice", "numbers", "words", "any"]
 

@@ -7,11 +7,11 @@ from typing import Any
 import streamlit as st
 
 from entromask.presets import SIZES
-from frontend.parts.catalogue import Catalogue, reference_of
-from frontend.parts.corpus_upload import upload_box
-from frontend.parts.draft import draft, parse_seeds
-from frontend.parts.spec_fields import Field, about, field_of, fields
-from frontend.parts.spec_form import Form, problem
+from frontend.parts.submit.catalogue import Catalogue, reference_of
+from frontend.parts.submit.corpus_upload import upload_box
+from frontend.parts.submit.draft import draft, parse_seeds
+from frontend.parts.submit.spec_fields import Field, about, field_of, fields
+from frontend.parts.submit.spec_form import Form, problem
 from frontend.session import literal
 
 _SOURCES = {

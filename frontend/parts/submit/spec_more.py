@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from frontend.parts.catalogue import Catalogue, reference_of
-from frontend.parts.draft import draft
-from frontend.parts.spec_fields import Field, field_of, fields
-from frontend.parts.spec_form import Form
-from frontend.parts.spec_text import Path
+from frontend.parts.submit.catalogue import Catalogue, reference_of
+from frontend.parts.submit.draft import draft
+from frontend.parts.submit.spec_fields import Field, field_of, fields
+from frontend.parts.submit.spec_form import Form
+from frontend.parts.submit.spec_text import Path
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from typing import Any
 import streamlit as st
 
 from frontend.parts.colours import change, change_scale, heat, scale
-from frontend.parts.pieces import pieces
-from frontend.parts.previews import Guess, Preview, Token
-from frontend.parts.spans import Span, clean
+from frontend.parts.entropy.pieces import pieces
+from frontend.parts.entropy.previews import Guess, Preview, Token
+from frontend.parts.entropy.spans import Span, clean
 
 KEY = "token_map"
 # So many shades that no eye tells two neighbours apart.

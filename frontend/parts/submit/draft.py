@@ -16,8 +16,8 @@ from typing import Any
 import streamlit as st
 
 from entromask.resources import DEFAULT_PRIORITY, Run
-from frontend.parts.spec_short import START
-from frontend.parts.spec_text import (
+from frontend.parts.submit.spec_short import START
+from frontend.parts.submit.spec_text import (
     Document,
     Path,
     YamlError,

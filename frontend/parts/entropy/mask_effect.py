@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from frontend.parts.pieces import shown
-from frontend.parts.previews import Guess, Preview, Token
+from frontend.parts.entropy.pieces import shown
+from frontend.parts.entropy.previews import Guess, Preview, Token
+from frontend.parts.entropy.token_map import Pane
 from frontend.parts.tables import Cell, table
-from frontend.parts.token_map import Pane
 
 # Rows of each table, and tables beside each other.
 MOST = 8

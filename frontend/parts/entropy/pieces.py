@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from frontend.parts.previews import Token
+from frontend.parts.entropy.previews import Token
 
 # In place of a token's index: the text between two tokens; a [CLS] or [SEP].
 BETWEEN, FRAME = -1, -2

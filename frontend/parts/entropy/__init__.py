@@ -1,0 +1,1 @@
+"""The parts of the entropy page: models to choose, the token heat map, masks of presets."""

@@ -1,0 +1,1 @@
+"""The parts of the submit page: the draft, its form, its YAML, what it will cost."""
