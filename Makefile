@@ -15,7 +15,7 @@ CODE := entromask backend worker frontend tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-browser test-faults lint bench docs lock clean
+.PHONY: help setup demo up test test-browser test-faults lint bench docs screenshots lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,9 @@ bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 
 docs: $(STAMP)  ## the generated references in docs/
 	$(BIN)/python docs/generate.py
+
+screenshots: $(STAMP)  ## the pictures in docs/screenshots, by the browser tests
+	$(TEST_ENV) ENTROMASK_SCREENSHOTS=docs/screenshots $(BIN)/pytest tests/browser/test_story.py
 
 # torch brings its own dependencies at installation instead of standing in the lock with them: on
 # Linux they are several GB of CUDA packages, which a CPU build of the same version does not want.
