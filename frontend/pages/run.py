@@ -33,7 +33,7 @@ _TAIL = 200
 
 def page() -> None:
     """The run that the URL names, else the newest."""
-    id_ = st.query_params.get("id")
+    id_ = st.query_params.get("id") or None
     if id_ is None:
         newest = client().runs_page(limit=1).data
         if not newest:

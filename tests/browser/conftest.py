@@ -165,7 +165,7 @@ def picture(page: Page, name: str) -> None:
     size = page.viewport_size
     assert size is not None
     height: int = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": size["width"], "height": min(max(height, 600), 2400)})
+    page.set_viewport_size({"width": size["width"], "height": min(max(height, 600), 1500)})
     settle(page)
     # What was below the window is drawn only now.
     page.wait_for_timeout(500)
