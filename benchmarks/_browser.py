@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,8 @@ _ALONE = (
 )
 # A page under a busy machine, in milliseconds.
 _PATIENCE = 120_000
+# Between two pages, in seconds.
+_PAUSE = 1.0
 # What conditions are made of: elements by a selector that goes into Streamlit's components, and
 # whether an element can be seen without scrolling.
 _HELPERS = """
@@ -59,7 +62,11 @@ def chromium() -> Iterator[Browser]:
 def opened(
     browser: Browser, url: str, watch: Callable[[Page], object] = lambda page: None
 ) -> Iterator[Page]:
-    """A page in a browser session of its own, once its navigation has begun."""
+    """A page in a browser session of its own, once its navigation has begun.
+
+    Begins with a pause, in which the browser and the servers are done with the page before.
+    """
+    time.sleep(_PAUSE)
     context = browser.new_context(viewport=WINDOW, color_scheme="light")  # type: ignore[arg-type]
     try:
         context.set_default_timeout(_PATIENCE)

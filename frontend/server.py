@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
+import streamlit
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.starlette import App
 
+from frontend.routes import ROUTES
+
 # Else the page of a link is looked for below that link, at /runs/_stcore/health, before it is
 # looked for at the root; the browser reports each of these as an error.
 _BASE = b"<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'}</script>"
-_BEFORE = b"<script"
+_BEFORE, _END = b"<script", b"</body>"
+# The pages with charts, and the script that draws them: fetched and run while the page still waits
+# for its first data, in place of afterwards.
+_CHARTED = (f"/{ROUTES['run'].path}", f"/{ROUTES['compare'].path}")
+_CHARTS = "static/js/ArrowVegaLiteChart.*.js"
 
 
 class Rooted:
@@ -48,6 +56,8 @@ class Rooted:
             if message.get("more_body"):
                 return
             whole = body.replace(_BEFORE, _BASE + _BEFORE, 1)
+            if scope["path"] in _CHARTED:
+                whole = whole.replace(_END, _early() + _END, 1)
             found = MutableHeaders(raw=start["headers"])
             found["content-length"] = str(len(whole))
             await send(start)
@@ -55,6 +65,15 @@ class Rooted:
 
         page = "text/html" in dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         await self.app({**scope, "headers": headers} if page else scope, receive, changed)
+
+
+@cache
+def _early() -> bytes:
+    """Runs the script of the charts early; nothing where Streamlit has no such file."""
+    static = Path(streamlit.__file__).with_name("static")
+    found = sorted(static.glob(_CHARTS))
+    name = found[0].relative_to(static).as_posix() if len(found) == 1 else None
+    return f"<script type='module'>import('./{name}')</script>".encode() if name else b""
 
 
 # Pages come from `st.navigation` alone. Before its first call Streamlit would take the folder

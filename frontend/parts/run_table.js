@@ -1,15 +1,6 @@
 // Draws the rows it is given. What is selected is kept here, by id: rows move while runs come in.
 const kept = new WeakMap();
 
-function element(name, attributes, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes || {})) {
-    if (value !== null && value !== undefined && value !== false) made.setAttribute(key, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
 function state(row) {
   const cell = element("td", {});
   const word = element("span", { class: `status ${row.status}`, title: row.why }, row.status);

@@ -6,18 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from entromask.resources import OVER, Run
+from frontend.parts.component import component
 from frontend.parts.words import ago, duration, score
 from frontend.routes import go, url
 
 _HERE = Path(__file__)
-_component = st.components.v2.component(
-    "entromask_run_table",
-    css=_HERE.with_suffix(".css").read_text(encoding="utf-8"),
-    js=_HERE.with_suffix(".js").read_text(encoding="utf-8"),
-)
+_component = component("run_table", _HERE.with_suffix(".css"), _HERE.with_suffix(".js"))
 # Scores that a row has room for.
 _SCORES = 4
 _MEANS = {"glue8": "GLUE-8", "glue9": "GLUE-9"}

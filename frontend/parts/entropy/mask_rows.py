@@ -6,26 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from frontend.parts.colours import heat, scale
+from frontend.parts.component import component
 from frontend.parts.entropy.pieces import pieces
 from frontend.parts.entropy.previews import Preview
 from frontend.parts.words import percent
 
-_HERE = Path(__file__)
 _LEVELS = 256
 
 
-def _read(*names: str) -> str:
-    return "\n".join(_HERE.with_name(name).read_text(encoding="utf-8") for name in names)
-
-
-_component = st.components.v2.component(
-    "entromask_mask_rows",
-    css=_read("running_text.css", "mask_rows.css"),
-    js=_read("running_text.js", "mask_rows.js"),
-)
+_FILES = ("running_text.css", "mask_rows.css", "running_text.js", "mask_rows.js")
+_component = component("mask_rows", *map(Path(__file__).with_name, _FILES))
 
 
 def mask_rows(text: str, models: Sequence[tuple[str, Preview]]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import streamlit as st
 
 from frontend.parts.colours import change, change_scale, heat, scale
+from frontend.parts.component import component
 from frontend.parts.entropy.pieces import pieces
 from frontend.parts.entropy.previews import Guess, Preview, Token
 from frontend.parts.entropy.spans import Span, clean
@@ -23,18 +24,8 @@ KEY = "token_map"
 # So many shades that no eye tells two neighbours apart.
 LEVELS = 256
 
-_HERE = Path(__file__)
-
-
-def _read(*names: str) -> str:
-    return "\n".join(_HERE.with_name(name).read_text(encoding="utf-8") for name in names)
-
-
-_component = st.components.v2.component(
-    "entromask_token_map",
-    css=_read("running_text.css", "token_map.css"),
-    js=_read("running_text.js", "token_detail.js", "token_map.js"),
-)
+_FILES = ("running_text.css", "token_map.css", "running_text.js", "token_detail.js", "token_map.js")
+_component = component("token_map", *map(Path(__file__).with_name, _FILES))
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def show_state(api: Client, run: Run) -> None:
     """The status, and where something moves how far it is."""
     with st.container(horizontal=True, vertical_alignment="center", key="state"):
         st.html(status_line(run), width="content")
-        st.code(run.id, language=None, width="content")
+        # One click selects it whole. `st.code` would load a highlighter as large as all the rest.
+        st.html(f"<code class='em-id'>{escape(run.id)}</code>", width="content")
     if run.status == "queued":
         st.caption(_queue(api))
     elif run.status in ("running", "cancelling"):

@@ -4,12 +4,6 @@
 const PAUSE = 400;
 const kept = new WeakMap();
 
-function element(name, attributes) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
 function build(parent) {
   const root = element("div", { class: "editor" });
   const gutter = element("div", { class: "gutter", "aria-hidden": "true" });

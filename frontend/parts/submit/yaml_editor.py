@@ -7,15 +7,12 @@ from pathlib import Path
 
 import streamlit as st
 
+from frontend.parts.component import component
 from frontend.parts.submit.draft import Draft, draft
 
 _HERE = Path(__file__)
 _KEY = "yaml_editor"
-_component = st.components.v2.component(
-    "entromask_yaml_editor",
-    css=_HERE.with_suffix(".css").read_text(encoding="utf-8"),
-    js=_HERE.with_suffix(".js").read_text(encoding="utf-8"),
-)
+_component = component("yaml_editor", _HERE.with_suffix(".css"), _HERE.with_suffix(".js"))
 
 
 def yaml_editor(shown: Draft, marks: Sequence[tuple[int, str]]) -> None:
