@@ -10,7 +10,7 @@ from entromask.resources import OVER, Page, Run, RunStatus
 from frontend.parts.actions import ACTIONS, act, tell
 from frontend.parts.run_table import run_table
 from frontend.routes import go, link
-from frontend.session import client, guarded
+from frontend.session import client, guarded, literal
 
 _PAGE = 50
 _EVERY = 2.0
@@ -74,18 +74,31 @@ def _first_page() -> None:
     st.session_state.pop(_PLACES, None)
 
 
+def narrowed(found: dict[str, Any]) -> None:
+    """Says by what the list is narrowed that no field shows, and the way out."""
+    words = {"group": "the seeds of one method", "experiment": "the runs of one experiment"}
+    for key, what in words.items():
+        if found[key] is None:
+            continue
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f"Only {what} ({literal(found[key][:12])}).", width="content")
+            if st.button("Show all runs", key=f"without_{key}"):
+                st.query_params.pop(key, None)
+                _first_page()
+                st.rerun()
+
+
 def live(found: dict[str, Any]) -> None:
     """The table, its actions and its pages; it shows itself again and again."""
-    moving = st.session_state.get("moving", True)
+    given = [_page(found)]  # the first time, what the page has just read
+    moving = _moves(given[0])
 
     @st.fragment(run_every=_EVERY if moving else _EVERY_QUIET, key="runs")
     def shown() -> None:
         with guarded():
-            page = client().runs_page(**found, limit=_PAGE, after=st.query_params.get("after"))
-            going = any(run.status not in OVER for run in page.data)
-            if going != moving:
-                st.session_state["moving"] = going
-                st.rerun()
+            page = given.pop() if given else _page(found)
+            if _moves(page) != moving:
+                st.rerun()  # to be looked at more often, or less
             if page.data:
                 _finished(page.data, found)
                 above = st.container()
@@ -97,6 +110,14 @@ def live(found: dict[str, Any]) -> None:
                 empty(any(found.values()))
 
     shown()
+
+
+def _page(found: dict[str, Any]) -> Page[Run]:
+    return client().runs_page(**found, limit=_PAGE, after=st.query_params.get("after"))
+
+
+def _moves(page: Page[Run]) -> bool:
+    return any(run.status not in OVER for run in page.data)
 
 
 def _finished(runs: list[Run], found: dict[str, Any]) -> None:
@@ -164,4 +185,6 @@ def empty(filtered: bool) -> None:
 st.title("Runs")
 tell()
 with guarded():
-    live(filters())
+    chosen = filters()
+    narrowed(chosen)
+    live(chosen)

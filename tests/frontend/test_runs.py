@@ -97,9 +97,10 @@ def test_the_newest_come_first_and_the_others_on_further_pages(open_page: Open) 
     assert rows(app)[0]["name"] == "run 119"
 
 
-def test_a_refresh_asks_for_one_list_and_nothing_else(open_page: Open) -> None:
+def test_a_look_and_a_refresh_ask_for_one_list_each(open_page: Open) -> None:
     fake = FakeClient(*(a_run(number, "running") for number in range(60)))
     app = open_page("runs", fake)
+    assert fake.asked == ["strategies", "runs_page"]
     fake.asked.clear()
     app.run()
     assert fake.asked == ["runs_page"]
@@ -122,6 +123,9 @@ def test_a_link_to_the_seeds_of_a_method_shows_these_alone(open_page: Open) -> N
     one, other = a_run(1, preset="frequency"), a_run(2)
     app = open_page("runs", FakeClient(one, other), group=one.group_hash)
     assert [row["id"] for row in rows(app)] == [one.id]
+    assert f"Only the seeds of one method ({one.group_hash[:12]})" in words(app)
+    app.button(key="without_group").click().run()
+    assert len(rows(app)) == 2
 
 
 def test_another_filter_starts_at_the_first_page(open_page: Open) -> None:
