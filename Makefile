@@ -32,7 +32,7 @@ test: $(STAMP)  ## every test that needs no GPU and no browser, and kills no ser
 	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not browser and not faults"
 
 test-browser: $(STAMP)  ## the dashboard over a real service in a real Chromium
-	$(TEST_ENV) $(BIN)/pytest -m "browser and not gpu"
+	$(TEST_ENV) $(BIN)/pytest tests/browser
 
 test-faults: $(STAMP)  ## whatever part of a service is killed, runs end as if nothing had happened
 	$(TEST_ENV) $(BIN)/pytest -n auto --dist loadscope -m "faults and not gpu"
