@@ -229,9 +229,10 @@ class Client(RunData, Comparing, Catalogue):
         ).model_dump(exclude_none=True)
         return self._transport.send(Run, "POST", f"{run_path(run)}/clone", body)
 
-    def events(self, run: RunRef, after: int = 0) -> Iterator[Event]:
-        """The events so far behind sequence number `after`, oldest first."""
-        return self._pages(Event, f"{run_path(run)}/events", {"after": after})
+    def events(self, run: RunRef, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
+        """The events so far behind sequence number `after`, oldest first; all, or of some types."""
+        asked = {"after": after, "type": ",".join(types) or None}
+        return self._pages(Event, f"{run_path(run)}/events", asked)
 
     def follow(self, run: RunRef, after: int = 0) -> Iterator[Event]:
         """The events behind `after` as they happen, until the run is over.

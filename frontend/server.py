@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import streamlit
 from starlette.datastructures import MutableHeaders
@@ -12,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.starlette import App
 
+from frontend import parts
 from frontend.routes import ROUTES
 
 # Else the page of a link is looked for below that link, at /runs/_stcore/health, before it is
@@ -75,6 +78,10 @@ def _early() -> bytes:
     name = found[0].relative_to(static).as_posix() if len(found) == 1 else None
     return f"<script type='module'>import('./{name}')</script>".encode() if name else b""
 
+
+# What pages import is imported now: nobody waits for it when the first page is opened.
+for _module in walk_packages(parts.__path__, f"{parts.__name__}."):
+    import_module(_module.name)
 
 # Pages come from `st.navigation` alone. Before its first call Streamlit would take the folder
 # pages/ for them, and run a page without its frame.

@@ -55,6 +55,14 @@ def events(
     run_id: RunId,
     after: Annotated[int, _SEQ] = 0,
     limit: Limit = 100,
+    type_: Annotated[
+        str | None,
+        Query(
+            alias="type",
+            max_length=200,
+            description="only events of these types, separated by ','; a stream has all",
+        ),
+    ] = None,
     last_event_id: Annotated[
         str | None, Header(max_length=20, description="of a stream that is taken up again")
     ] = None,
@@ -63,7 +71,8 @@ def events(
     with database.read() as session:
         _standing(session, run_id)
         if not stream:
-            found = events_after(session, run_id, after, limit + 1)
+            types = [word for word in (type_ or "").split(",") if word]
+            found = events_after(session, run_id, after, limit + 1, types)
             data = [event_view(event) for event in found[:limit]]
             more = len(found) > limit
             return answer(page(data, more, str(data[-1]["seq"]) if more else None))

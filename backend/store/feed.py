@@ -119,12 +119,11 @@ def _dialect(session: Session) -> Any:
     return postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
 
 
-def events_after(session: Session, run_id: str, after: int, limit: int) -> list[Event]:
-    """The events of a run behind sequence number `after`, oldest first."""
-    query = (
-        select(Event)
-        .where(Event.run_id == run_id, Event.seq > after)
-        .order_by(Event.seq)
-        .limit(limit)
-    )
-    return list(session.scalars(query))
+def events_after(
+    session: Session, run_id: str, after: int, limit: int, types: Sequence[str] = ()
+) -> list[Event]:
+    """The events of a run behind sequence number `after`, oldest first; all, or of some types."""
+    query = select(Event).where(Event.run_id == run_id, Event.seq > after)
+    if types:
+        query = query.where(Event.data["type"].as_string().in_(types))
+    return list(session.scalars(query.order_by(Event.seq).limit(limit)))

@@ -17,7 +17,7 @@ from frontend.parts.run.artifacts import show_artifacts
 from frontend.parts.run.result_tables import cost_rows, mask_rows, top_types, validation_rows
 from frontend.parts.run.run_curves import KEYS, MAX_POINTS, show_curves
 from frontend.parts.run.run_edit import edit
-from frontend.parts.run.run_events import marks_of, show_cells, show_events
+from frontend.parts.run.run_events import TOLD, marks_of, show_cells, show_events
 from frontend.parts.run.run_head import show_facts, show_failure, show_log_end, show_state
 from frontend.parts.run.score_table import scores_of
 from frontend.parts.run.spec_diff import spec_page
@@ -133,7 +133,7 @@ def overview(api: Client, run: Run) -> None:
     """Warnings, scores, curves, and what was measured besides."""
     over = run.status in OVER
     results = _results(api, run)
-    events = [] if results else events_of(api, run)
+    events = [] if results else events_of(api, run, TOLD)
     if run.warnings:
         st.markdown("#### What to know about these results")
         st.warning("\n".join(f"- {literal(warning)}" for warning in run.warnings))

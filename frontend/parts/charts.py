@@ -19,7 +19,7 @@ _RULE = "#7a7a7a"
 _FEW = 60
 # Points that a pointer can find, of all lines together and of each at least: they are what takes
 # time to draw, and closer ones cannot be told apart.
-_MOST_POINTS, _LEAST_POINTS = 160, 20
+_MOST_POINTS, _LEAST_POINTS = 60, 12
 
 # In pixels: a letter of a legend, one of its rows, and the plot on a narrow screen.
 _LETTER, _LEGEND_ROW, _NARROW = 6.5, 18, 330

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import TypeVar
 
 import streamlit as st
@@ -41,13 +41,15 @@ def version_of(run: Run) -> Hashable:
     return (run.status, run.attempt, run.stage, step, *sorted(run.metrics.items()))
 
 
-def events_of(api: Client, run: Run) -> list[Event]:
-    """The run's events so far; only those that are new are asked for."""
-    found: list[Event] = known(f"events {run.id}", run.attempt, list)
+def events_of(api: Client, run: Run, types: Sequence[str] = ()) -> list[Event]:
+    """The run's events so far, all or of some types; only those that are new are asked for."""
+    name = " ".join((run.id, *types))
+    found: list[Event] = known(f"events {name}", run.attempt, list)
 
     def read() -> None:
         after = found[-1].seq if found else 0
-        found.extend(event for event in api.events(run, after=after) if event.seq > after)
+        new = api.events(run, after=after, types=types)
+        found.extend(event for event in new if event.seq > after)
 
-    known(f"events read {run.id}", version_of(run), read)
+    known(f"events read {name}", version_of(run), read)
     return found

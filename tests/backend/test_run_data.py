@@ -74,6 +74,25 @@ def test_events_come_in_pages_without_gap(api: TestClient, database: Database, r
     assert seen[0]["source"] == "run"
 
 
+def test_events_of_some_types_are_found_among_the_others(
+    api: TestClient, database: Database, run: str
+) -> None:
+    kinds = ["stage", "metrics", "plateau", "metrics", "result", "metrics"]
+    told = [
+        {"seq": n, "time": "2026-01-01T00:00:00Z", "type": kind, "stage": "pretraining"}
+        for n, kind in enumerate(kinds, start=1)
+    ]
+    with database.write() as session:
+        feed(session, run, "run", told)
+    url = f"/v1/runs/{run}/events"
+    page = api.get(url, params={"type": "plateau,result", "limit": 1}).json()
+    assert [event["type"] for event in page["data"]] == ["plateau"]
+    assert page["has_more"]
+    rest = api.get(url, params={"type": "plateau,result", "after": page["next"]}).json()
+    assert [(event["seq"], event["type"]) for event in rest["data"]] == [(5, "result")]
+    assert api.get(url, params={"type": "nothing"}).json()["data"] == []
+
+
 def test_a_stream_sends_what_there_is_then_ends_with_the_run(
     api: TestClient, database: Database, run: str
 ) -> None:

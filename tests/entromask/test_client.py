@@ -176,6 +176,8 @@ def test_events_are_read_over_pages_and_from_any_place(client: Client, api: Api)
     api.tell(run, *({"seq": n, "type": "metrics", "step": n} for n in range(1, 251)))
     assert [event.seq for event in client.events(run)] == list(range(1, 251))
     assert [event.seq for event in client.events(run, after=248)] == [249, 250]
+    api.tell(run, {"seq": 251, "type": "plateau", "step": 251})
+    assert [event.seq for event in client.events(run, types=["plateau", "result"])] == [251]
 
 
 def progress(seq: int, step: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -23,11 +23,16 @@ CURVES = history(
 )
 
 
+def told(*events: Event) -> Callable[..., Iterator[Event]]:
+    """What the events of a run are, whichever are asked for."""
+    return lambda run, after=0, types=(): iter(events)
+
+
 def fake_of(run: Run, **answers: Any) -> FakeClient:
     """A client of a service with one run."""
     given: dict[str, Any] = {
         "metrics": CURVES,
-        "events": lambda run, after=0: iter(()),
+        "events": told(),
         "results": results(),
         "logs": "stage preparing\nstage pretraining\n",
         "artifacts": [],
@@ -115,7 +120,7 @@ def test_every_curve_that_has_points_is_drawn_with_its_unit(open_page: Open) -> 
 def test_the_plateau_is_marked_as_soon_as_it_is_left(open_page: Open) -> None:
     run = a_run(1, "running")
     left = event(1, "plateau", "left the unigram plateau", step=420)
-    app = open_page("run", fake_of(run, events=lambda run, after=0: iter([left])), id=run.id)
+    app = open_page("run", fake_of(run, events=told(left)), id=run.id)
     assert len(charts(app)["Training loss"]["layer"]) == 4  # line, points, rule, its words
     app = open_page("run", fake_of(run), id=run.id)
     assert len(charts(app)["Training loss"]["layer"]) == 2
@@ -135,10 +140,22 @@ def test_a_refresh_asks_for_what_may_have_changed_and_nothing_else(open_page: Op
     assert sorted(fake.asked) == ["events", "get_run", "metrics"]
 
 
+def test_the_overview_asks_only_for_the_events_it_tells_of(open_page: Open) -> None:
+    asked: list[Sequence[str]] = []
+
+    def events(run: str, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
+        asked.append(types)
+        return iter([])
+
+    run = a_run(1, "running")
+    open_page("run", fake_of(run, events=events), id=run.id)
+    assert asked == [("plateau", "result")]
+
+
 def test_only_new_events_are_asked_for(open_page: Open) -> None:
     asked: list[int] = []
 
-    def events(run: str, after: int = 0) -> Iterator[Event]:
+    def events(run: str, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
         asked.append(after)
         return iter([event(after + 1, "stage", f"event {after + 1}")])
 
@@ -202,7 +219,7 @@ def test_a_finished_run_shows_validation_masks_and_cost_in_words(open_page: Open
 def test_a_run_under_evaluation_shows_the_scores_there_are(open_page: Open) -> None:
     run = a_run(1, "running", stage="evaluating", spec={"evaluation": {"tasks": ["demo-pair"]}})
     done = event(1, "result", "demo-pair, fine-tuning seed 1", metrics={"accuracy": 0.602})
-    app = open_page("run", fake_of(run, events=lambda run, after=0: iter([done])), id=run.id)
+    app = open_page("run", fake_of(run, events=told(done)), id=run.id)
     assert not app.exception
     assert "1 of 4 evaluations done" in words(app)
     assert "60.2" in words(app)
@@ -233,7 +250,10 @@ def test_many_events_are_shown_from_the_newest_on(open_page: Open) -> None:
     run = a_run(1)
     many = [event(n, "metrics", f"number {n}.") for n in range(1, 2001)]
     app = open_page(
-        "run", fake_of(run, events=lambda run, after=0: iter(many)), id=run.id, tab="Events"
+        "run",
+        fake_of(run, events=told(*many)),
+        id=run.id,
+        tab="Events",
     )
     said = words(app)
     assert "2,000 events" in said

@@ -11,7 +11,7 @@ from entromask.resources import MetricHistory, Series
 from frontend.parts.charts import Line, Mark, curves, draw
 
 # Points that a curve of half the page's width can show.
-MAX_POINTS = 1000
+MAX_POINTS = 500
 _STEP = "step"
 
 

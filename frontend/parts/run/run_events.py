@@ -18,6 +18,8 @@ from frontend.parts.words import score
 _SHOWN = 300
 _CELL = re.compile(r"(?P<task>[^,]+)(?:, (?:fine-tuning seed (?P<seed>\d+)|without pretraining))?")
 _TO_COME = "…"
+# What the overview is about: a long run has thousands of other events.
+TOLD = ("plateau", "result")
 
 
 def marks_of(run: Run, results: Mapping[str, Any] | None, events: Iterable[Event]) -> list[Mark]:
