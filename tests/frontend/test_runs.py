@@ -173,14 +173,14 @@ def test_an_action_that_fails_for_one_run_is_told_and_does_the_others(
     done: list[str] = []
 
     def cancel(run: Any) -> None:
-        if run.id == a_run(1).id:
+        if run.id == a_run(2).id:  # the first of the two
             raise ApiError("it is over already", None, status=409, code="wrong_state")
         done.append(run.id)
 
     fake = FakeClient(a_run(1, "running"), a_run(2, "running"), cancel=cancel)
     app = select(open_page("runs", fake), a_run(1).id, a_run(2).id)
     app.button(key="cancel").click().run()
-    assert done == [a_run(2).id]
+    assert done == [a_run(1).id]
     assert ["it is over already" in error.value for error in app.error] == [True]
 
 
@@ -191,6 +191,7 @@ def test_an_api_that_is_away_is_said_and_its_return_shows_the_runs(open_page: Op
     assert not app.exception
     assert "no Entromask service answers" in app.error[0].value
     assert "entromask up" in app.error[0].value
+    assert "shows itself again" in words(app)
     fake.away = False
     app.run()
     assert not app.error
