@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 
@@ -29,15 +29,12 @@ SIZES: dict[str, Size] = {
 
 @dataclass(frozen=True)
 class MaskingPreset:
-    """A named composition of the parts of `Masking`.
-
-    `parts` are the parts that differ from the defaults; `available` is False for a preset that a
-    later version brings.
+    """A named composition of the parts of `Masking`; `parts` are those that differ from the
+    defaults.
     """
 
     description: str
     parts: dict[str, Any] = field(default_factory=dict)
-    available: bool = True
 
 
 _SELECTIONS = {
@@ -49,6 +46,9 @@ _SELECTIONS = {
 }
 _HARD = " A hard selection: expect repeated masks and no frequent types; for replication."
 _VISIBLE = " Visible view: the model sees the token it is asked about; close to a frequency table."
+_FROM_THE_CACHE = (
+    " From the training's own predictions: a position's score is that of its last mask."
+)
 
 
 def _entropy_presets(prefix: str, source: str, view: str) -> dict[str, MaskingPreset]:
@@ -58,14 +58,13 @@ def _entropy_presets(prefix: str, source: str, view: str) -> dict[str, MaskingPr
         description = f"Entropy of {who} with the token {view}: {words}."
         description += _VISIBLE if view == "visible" else ""
         description += "" if select == "sample" else _HARD
+        cached = source == "teacher" or view == "masked"
+        description += "" if source == "teacher" or not cached else _FROM_THE_CACHE
         parts: dict[str, Any] = {"score": "entropy", "source": source, "view": view}
-        parts |= {"select": select, "refresh": "cached" if source == "teacher" else "fresh"}
+        parts |= {"select": select, "refresh": "cached" if cached else "fresh"}
         if source == "self":
             parts["warmup"] = "plateau"
-        available = not (source == "self" and view == "masked")
-        if not available:
-            parts["refresh"] = "cached"
-        presets[f"{prefix}-{name}"] = MaskingPreset(description, parts, available)
+        presets[f"{prefix}-{name}"] = MaskingPreset(description, parts)
     return presets
 
 
@@ -80,36 +79,55 @@ MASKING_PRESETS: dict[str, MaskingPreset] = {
     **_entropy_presets("teacher-entropy", "teacher", "visible"),
     **_entropy_presets("self-entropy", "self", "visible"),
     **_entropy_presets("self-masked-entropy", "self", "masked"),
-    "whole-word": MaskingPreset("Whole words.", {"unit": "word"}, False),
-    "span": MaskingPreset("Spans (SpanBERT, arXiv:1907.10529).", {"unit": "span"}, False),
+    "whole-word": MaskingPreset(
+        "Uniformly random whole words: the option of BERT's authors (github.com/google-research/"
+        "bert, 2019; arXiv:1906.08101).",
+        {"unit": "word"},
+    ),
+    "span": MaskingPreset(
+        "Spans of whole words, their length geometric with p = 0.2, at most 10, 3.8 on average "
+        "(SpanBERT, arXiv:1907.10529; its span boundary objective is not part of this).",
+        {"unit": "span"},
+    ),
     "pmi": MaskingPreset(
-        "Collocations (arXiv:2010.01825).",
-        {"score": "pmi", "source": "corpus", "select": "sample"},
-        False,
+        "Words that go with their neighbours, by pointwise mutual information over the corpus "
+        "(after PMI-Masking, arXiv:2010.01825, which masks whole collocations of up to five words; "
+        "here words are drawn one by one, those of a collocation more often).",
+        {"score": "pmi", "source": "corpus", "select": "sample", "unit": "word"},
     ),
     "amlm": MaskingPreset(
-        "Types that the model predicts badly (arXiv:2510.20475).",
+        "Token types that the model predicts badly: weights w = 0.2 w + 0.8 p (1 - accuracy), "
+        "updated every 200 steps (AMLM, arXiv:2510.20475). Its rate decay is an option: rate: "
+        "{schedule: linear, start: 0.4, end: 0.15}.",
         {"score": "amlm", "source": "self", "select": "sample"},
-        False,
     ),
     "rate-decay": MaskingPreset(
-        "Random, the rate falling from 30 to 15 % (arXiv:2305.15096).",
+        "Uniformly random, the rate falling linearly from 30 to 15 % (arXiv:2305.15096).",
         {"rate": {"schedule": "linear", "start": 0.30, "end": 0.15}},
-        False,
     ),
     "time-variant": MaskingPreset(
-        "Content and rate change over time (arXiv:2208.10806).",
-        {"rate": {"schedule": "cyclic", "start": 0.30, "end": 0.15}},
-        False,
+        "Types that the model predicts badly, at a rate that falls by half a cosine from 32 to 2 % "
+        "(after arXiv:2208.10806, whose weights are losses by part of speech; here they are those "
+        "of amlm, which need no tagger).",
+        {
+            "score": "amlm",
+            "source": "self",
+            "select": "sample",
+            "rate": {"schedule": "cosine", "start": 0.32, "end": 0.02},
+        },
     ),
 }
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a pretrained model is fine-tuned: one setting for all tasks, nothing selected.
+    """How a pretrained model is fine-tuned: one setting for all tasks.
 
     `max_steps` bounds the optimizer steps of large tasks; `epochs` rules where it is smaller.
+    `learning_rates`: where given, each is tried on rows held out of the training split, and the
+    best takes the place of `learning_rate`. `patience`: where given, the training ends after so
+    many epochs without a lower loss on the validation split, and the best epoch's model is the
+    result. `frozen_encoder`: only the classification head is trained.
     """
 
     learning_rate: float
@@ -119,17 +137,75 @@ class Protocol:
     weight_decay: float
     max_length: int
     max_steps: int | None
+    learning_rates: tuple[float, ...] = ()
+    patience: int | None = None
+    frozen_encoder: bool = False
+    description: str = field(default="", compare=False)
 
+    @property
+    def selects_on_reported(self) -> bool:
+        """Whether something is chosen by the very rows whose scores are reported."""
+        return self.patience is not None
+
+    def data(self) -> dict[str, Any]:
+        """What a result depends on, as plain data.
+
+        A field with a default is left out where it has that default, so that a new one leaves the
+        fingerprints of older results as they are.
+        """
+        values = {one.name: getattr(self, one.name) for one in fields(self) if one.compare}
+        defaults = {one.name: one.default for one in fields(self) if one.default is not MISSING}
+        return {
+            name: v for name, v in values.items() if name not in defaults or v != defaults[name]
+        }
+
+
+_FIXED = Protocol(
+    # BERT's fine-tuning range (arXiv:1810.04805, A.3), at the upper end, as small models need.
+    learning_rate=1e-4,
+    epochs=3,
+    batch_size=32,
+    warmup=0.1,
+    weight_decay=0.01,
+    max_length=128,
+    max_steps=None,
+    description="One setting for all tasks, nothing selected.",
+)
 
 PROTOCOLS: dict[str, Protocol] = {
-    # BERT's fine-tuning range (arXiv:1810.04805, A.3), at the upper end, as small models need.
-    "fixed": Protocol(
-        learning_rate=1e-4,
-        epochs=3,
-        batch_size=32,
-        warmup=0.1,
-        weight_decay=0.01,
+    "fixed": _FIXED,
+    # Of the rates that BERT's miniatures were tuned over (3e-5, 5e-5, 1e-4, 3e-4: github.com/
+    # google-research/bert, arXiv:1908.08962), those that lie a factor of three apart. BERT's own
+    # range, 2e-5 to 5e-5, is too low for small models.
+    "search": replace(
+        _FIXED,
+        learning_rates=(3e-5, 1e-4, 3e-4),
+        description="As `fixed`, with the learning rate selected for each task on a tenth of its "
+        "training split (at most 1,000 rows), never on the rows that are reported.",
+    ),
+    # Batch size, learning rate and epochs are those of the model cards of the paper's first author;
+    # their link to the paper is inferred. Patience, length, warm-up and decay are not given there:
+    # the last two are the defaults of the Hugging Face Trainer, the others a guess.
+    "paper-cards": Protocol(
+        learning_rate=5e-5,
+        epochs=50,
+        batch_size=256,
+        warmup=0.0,
+        weight_decay=0.0,
         max_length=128,
         max_steps=None,
+        patience=3,
+        description="The settings on the model cards of the paper's first author, their link to "
+        "the paper being inferred; patience and length are guesses. It selects on the reported "
+        "rows: the epoch with the lowest validation loss is the one that is scored.",
+    ),
+    # A new head on fixed features stands a rate ten times that of the whole model.
+    "frozen": replace(
+        _FIXED,
+        learning_rate=1e-3,
+        frozen_encoder=True,
+        description="As `fixed`, with the encoder's weights frozen and a higher learning rate: "
+        "only the classification head is trained, and a pooler where the architecture has one, "
+        "since pretraining leaves it untrained.",
     ),
 }

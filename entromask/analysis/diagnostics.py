@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from entromask.analysis.table import number
-from entromask.spec import RunSpec
+from entromask.compatibility import uses_teacher
+from entromask.presets import PROTOCOLS
+from entromask.spec import RateSchedule, RunSpec
 
 # Thresholds, next to the figures of the trial that they come from (random masking: 0.15, 0.53).
 PLATEAU_NATS = 0.5  # a loss this far below the unigram loss has left the plateau
@@ -14,6 +16,7 @@ REPEAT_RATE = 0.5  # hard top-k 0.55-1.0, sampling 0.15-0.33
 COVERAGE = 0.3  # of a few epochs: sampling at 15 % covers more, one fixed mask covers 0.15
 FREQUENT_SHARE = 0.15  # share of the 100 most frequent types among the predictions
 DISTINCT_SHARE = 0.5  # of the vocabulary's types that occur, how many are ever predicted
+FRESH_GAIN = 0.15  # of the agreement with fresh scores that chance leaves over
 BIAS_GAP = 0.2  # nats that refitting the output bias alone wins back
 SCORE_LEVELS = 4  # of the 256 that scores are stored in; a teacher of 30 steps fills 2
 
@@ -71,9 +74,7 @@ def _other_architecture(spec: RunSpec) -> str:
 
 
 def _teacher_unused(results: Mapping[str, Any], spec: RunSpec) -> str | None:
-    if spec.teacher is None or spec.masking.source == "teacher" or spec.distillation is not None:
-        return None
-    if isinstance(spec.model.init, str) and spec.model.init.startswith("teacher-"):
+    if spec.teacher is None or uses_teacher(spec):
         return None
     return (
         f"the teacher ({spec.teacher}) is never asked: masking {_masking_name(spec)} scores "
@@ -122,8 +123,11 @@ def _repeat(results: Mapping[str, Any], spec: RunSpec) -> str | None:
 
 
 def _rate(spec: RunSpec) -> float:
+    """The mean over the run: every schedule spends as much time above its middle as below."""
     rate = spec.masking.rate
-    return rate if isinstance(rate, float) else 0.15
+    if isinstance(rate, RateSchedule):
+        return (rate.start + rate.end) / 2
+    return 0.15 if rate is None else rate
 
 
 def _coverage(results: Mapping[str, Any], spec: RunSpec) -> str | None:
@@ -160,6 +164,35 @@ def _concentration(results: Mapping[str, Any], spec: RunSpec) -> str | None:
     )
 
 
+def _collapse(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    step, ratio = (_mask_number(results, key) for key in ("collapse_step", "effective_type_ratio"))
+    if step is None or ratio is None:
+        return None
+    top = list((results.get("diagnostics") or {}).get("top_masked_types") or {})[:5]
+    return (
+        f"the selection collapsed at step {step:.0f}: over the run its masks fell on effectively "
+        f"{ratio:.0%} as many token types as random ones would"
+        + (f" (most often {', '.join(map(repr, top))})" if top else "")
+        + "; use select: sample with a higher temperature, explore: 0.3, or a longer warmup"
+    )
+
+
+def _stale_cache(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    looks = (results.get("diagnostics") or {}).get("cache_agreement") or []
+    if not looks:
+        return None
+    agreement, floor = (
+        number(looks[-1].get(key)) for key in ("cache_agreement", "cache_agreement_uniform")
+    )
+    if agreement is None or floor is None or agreement >= floor + FRESH_GAIN * (1 - floor):
+        return None
+    return (
+        f"the stored scores have little to do with the model's own by now: {agreement:.0%} of the "
+        f"positions that they select are those of fresh scores, and {floor:.0%} would be by "
+        "chance; train for more epochs, use refresh: fresh, or a share of random masks (explore)"
+    )
+
+
 def _bias_gap(results: Mapping[str, Any], spec: RunSpec) -> str | None:
     loss, refit = (_get(results, "validation", key) for key in ("loss", "loss_bias_refit"))
     if loss is None or refit is None or loss - refit <= BIAS_GAP or _is_random(spec):
@@ -175,7 +208,7 @@ def _visible(results: Mapping[str, Any], spec: RunSpec) -> str | None:
         return None
     return (
         "visible entropy is close to a table of word frequencies; compare with preset frequency, "
-        "and, with a teacher, with the masked view"
+        "and with the masked view"
     )
 
 
@@ -185,6 +218,17 @@ def _collapsed(results: Mapping[str, Any], spec: RunSpec) -> str | None:
         return None
     return (
         f"at or under the majority floor: {', '.join(map(str, tasks))}; these scores rank nothing"
+    )
+
+
+def _selects_on_reported(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    name, tasks = spec.evaluation.protocol, spec.evaluation.tasks
+    if not PROTOCOLS[name].selects_on_reported or all(task == "blimp" for task in tasks):
+        return None
+    return (
+        f"the protocol {name} stops early on the very rows that it reports, so that its scores are "
+        "too good; compare them with scores made alike alone, and use evaluation.protocol: fixed "
+        "or search for a claim"
     )
 
 
@@ -213,10 +257,13 @@ _FINDINGS: tuple[Finding, ...] = (
     _coverage,
     _frequent,
     _concentration,
+    _collapse,
+    _stale_cache,
     _bias_gap,
     _visible,
     _teacher_unused,
     _collapsed,
+    _selects_on_reported,
     _one_seed,
     _minutes,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,26 @@ class EncodedSplit:
     @property
     def lengths(self) -> Ints:
         return np.diff(self.starts)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the rows and their labels."""
+        digest = hashlib.sha256()
+        for part in (self.tokens, self.starts, self.labels.numpy()):
+            digest.update(part.tobytes())
+        return digest.hexdigest()
+
+    def subset(self, rows: Ints) -> EncodedSplit:
+        """These rows alone, in this order."""
+        lengths = self.lengths[rows]
+        starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        places = np.repeat(self.starts[rows] - starts[:-1], lengths) + np.arange(starts[-1])
+        return EncodedSplit(
+            tokens=self.tokens[places],
+            starts=starts,
+            segments=None if self.segments is None else self.segments[places],
+            labels=self.labels[torch.from_numpy(rows)],
+            pad_token=self.pad_token,
+        )
 
     def batch(self, rows: Ints) -> dict[str, Tensor]:
         """The model's inputs [B, longest of these rows]."""

@@ -6,9 +6,9 @@ import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entromask.glue.cells import (
     Result,
@@ -20,10 +20,14 @@ from entromask.glue.cells import (
 )
 from entromask.glue.data import TaskData, check_tasks, load_task
 from entromask.glue.metrics import score_predictions, task_score
-from entromask.glue.plan import groups
-from entromask.glue.tasks import GLUE8, GLUE9, TASKS
-from entromask.presets import PROTOCOLS
+from entromask.glue.plan import groups, trained_as
+from entromask.glue.tasks import GLUE8, GLUE9, TASKS, Task
+from entromask.presets import PROTOCOLS, Protocol
 from entromask.spec import Evaluation
+
+if TYPE_CHECKING:
+    from entromask.glue.batches import EncodedSplit
+    from entromask.glue.selection import Selection
 
 __all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor"]
 
@@ -55,7 +59,9 @@ def evaluate(
     Returns:
         By task: `score` with `sd` and `per_seed`; `metrics`, each with mean, sd and per_seed;
         `rows`; `majority_floor`; `collapsed`, the number of seeds at or under that floor. Of
-        BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`.
+        BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
+        protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
+        seed, where the training ends early.
 
     Raises:
         InputError: the model folder or the data cannot be used; nothing is written then.
@@ -95,6 +101,8 @@ class _Work:
     on_result: OnResult
     on_message: Callable[[str], None]
     done: int = 0
+    # Trainings that the result under way has taken before its own.
+    selected: int = 0
 
     def group(self, datas: list[TaskData]) -> dict[str, dict[str, Any]]:
         """All seeds of the tasks that share one fine-tuning."""
@@ -127,28 +135,66 @@ class _Work:
         if not missing:
             return
         from entromask.glue.batches import encode_task
-        from entromask.glue.fine_tuning import (
-            open_model_folder,
-            score_classifier,
-            train_classifier,
-        )
+        from entromask.glue.fine_tuning import open_model_folder, score_classifier
+        from entromask.glue.protocols import train_by_protocol
 
         protocol = PROTOCOLS[self.evaluation.protocol]
         config, tokenizer = open_model_folder(self.model_dir)
+
+        def encode(data: TaskData, *splits: str) -> dict[str, EncodedSplit]:
+            return encode_task(data, tokenizer, config, protocol.max_length, splits)
+
         wanted = {data.task.name: data for datas in missing.values() for data in datas}
-        encoded = {
-            name: encode_task(data, tokenizer, config, protocol.max_length, data.task.evaluation)
-            for name, data in wanted.items()
-        }
+        encoded = {name: encode(data, *data.task.evaluation) for name, data in wanted.items()}
         # All tasks of a group have the same training rows.
         one = next(iter(wanted.values()))
-        rows = encode_task(one, tokenizer, config, protocol.max_length, ["train"])["train"]
+        rows = encode(one, "train")["train"]
+        selection = self._selection(one.task, rows, protocol) if protocol.learning_rates else None
+        stops_on = None
+        if protocol.patience is not None:
+            judge = self._judge(one.task, wanted)
+            split = judge.task.evaluation[0]
+            stops_on = encode(judge, split)[split]
         for seed, datas in missing.items():
-            model = train_classifier(
-                self.model_dir, one.task, rows, protocol, int(seed or 0), self.device, self._within
+            model, record = train_by_protocol(
+                self.model_dir,
+                one.task,
+                rows,
+                protocol,
+                int(seed or 0),
+                self.device,
+                self._training,
+                selection=selection,
+                stops_on=stops_on,
             )
             for data in datas:
-                yield data, seed, score_classifier(model, data, encoded[data.task.name])
+                result = score_classifier(model, data, encoded[data.task.name])
+                yield data, seed, {**result, **record}
+
+    def _selection(self, task: Task, rows: EncodedSplit, protocol: Protocol) -> Selection:
+        """The learning rate of a task, selected by whichever of its cells asks first."""
+        from entromask.glue.selection import select_learning_rate, selection_in
+
+        trained, rates = trained_as(task), len(protocol.learning_rates)
+
+        def on_progress(done: int, total: int) -> None:
+            self.selected = rates
+            # The final training is one more of as many steps.
+            self._within(done, total + total // rates)
+
+        return selection_in(
+            self.folder / f"{trained.name}-selection.json",
+            setup_fingerprint(self.model, rows.fingerprint(), protocol.data()),
+            lambda: select_learning_rate(
+                self.model_dir, trained, rows, protocol, self.device, on_progress
+            ),
+            self.on_message,
+        )
+
+    def _judge(self, task: Task, loaded: Mapping[str, TaskData]) -> TaskData:
+        """The task whose loss ends the training: of AX it is MNLI."""
+        name = trained_as(task).name
+        return loaded.get(name) or load_task(name, self.evaluation.source)
 
     def _pairs(
         self, missing: Mapping[int | None, list[TaskData]]
@@ -189,7 +235,7 @@ class _Work:
         return cell_file(self.folder, data.task.name, seed)
 
     def _setup(self, data: TaskData) -> str:
-        options: dict[str, Any] = asdict(PROTOCOLS[self.evaluation.protocol])
+        options = PROTOCOLS[self.evaluation.protocol].data()
         if data.task.kind == "minimal-pairs":
             options = {"pairs": self.evaluation.blimp_pairs}
         return setup_fingerprint(self.model, data.fingerprint, options)
@@ -202,7 +248,11 @@ class _Work:
 
     def _advance(self, results: int) -> None:
         self.done += 100 * results
+        self.selected = 0
         self.on_progress(self.done, self._total)
+
+    def _training(self, done: int, total: int) -> None:
+        self._within(self.selected * total + done, (self.selected + 1) * total)
 
     def _within(self, done: int, total: int) -> None:
         # Only whole hundredths: a step of a small model takes a few milliseconds.
@@ -220,7 +270,8 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         name: _spread({seed: result["metrics"][name] for seed, result in results.items()})
         for name in first["metrics"]
     }
-    more = ("phenomena", "paradigms", "pairs", "ties", "truncated")
+    more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection")
+    stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     return {
         "score": overall["mean"],
         "sd": overall["sd"],
@@ -230,6 +281,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         "majority_floor": floor,
         "collapsed": sum(score <= floor + 1e-12 for score in scores.values()),
         **{name: first[name] for name in more if name in first},
+        **({"stopping": stopping} if stopping else {}),
     }
 
 

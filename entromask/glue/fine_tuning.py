@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from transformers.utils import logging as transformers_logging
 from entromask.errors import InputError
 from entromask.glue.batches import (
     EncodedSplit,
-    encode_task,
     evaluation_batches,
     training_batches,
 )
@@ -36,41 +36,6 @@ Progress = Callable[[int, int], None]
 _CLIPPING = 1.0
 # Predictions are kept for later analysis, not to be continued from: short files, exact classes.
 _DECIMALS = 5
-
-
-def fine_tune(
-    model_dir: Path,
-    data: TaskData,
-    protocol: Protocol,
-    seed: int,
-    device: str | torch.device = "cpu",
-    on_progress: Progress | None = None,
-    encoded: Mapping[str, EncodedSplit] | None = None,
-) -> dict[str, Any]:
-    """Fine-tunes on the training split and scores the evaluation splits.
-
-    On one CPU the same arguments (and number of threads) give the same bytes.
-
-    Args:
-        model_dir: a Hugging Face folder with model and tokenizer, of any architecture.
-        seed: of the new classification head, the order of the rows and the dropout.
-        on_progress: called with (steps done, steps).
-        encoded: the task as `encode_task` gives it, to encode once for several seeds.
-
-    Returns:
-        `metrics` by name, `score` (their mean), `rows`, and `predictions`: by split one list of
-        logits a row (of a regression: one number), rounded.
-
-    Raises:
-        InputError: the folder holds no model or no tokenizer.
-    """
-    config, tokenizer = open_model_folder(model_dir)
-    if encoded is None:
-        encoded = encode_task(data, tokenizer, config, protocol.max_length)
-    model = train_classifier(
-        model_dir, data.task, encoded["train"], protocol, seed, device, on_progress
-    )
-    return score_classifier(model, data, encoded)
 
 
 def open_model_folder(model_dir: Path) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
@@ -99,8 +64,17 @@ def train_classifier(
     seed: int,
     device: str | torch.device = "cpu",
     on_progress: Progress | None = None,
+    ends_after: Callable[[PreTrainedModel], bool] | None = None,
 ) -> PreTrainedModel:
-    """The model with a new head, fine-tuned on `rows`; the caller's random state is untouched."""
+    """The model with a new head, fine-tuned on `rows`; the caller's random state is untouched.
+
+    On one CPU the same arguments (and number of threads) give the same bytes.
+
+    Args:
+        seed: of the new classification head, the order of the rows and the dropout.
+        on_progress: called with (steps done, steps).
+        ends_after: asked after each epoch whether the training ends there.
+    """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
     batches_an_epoch = -(-len(rows) // protocol.batch_size)
@@ -109,36 +83,47 @@ def train_classifier(
         steps = min(steps, protocol.max_steps)
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
-        model = load_classifier(model_dir, task.labels).to(device).train()
+        model = load_classifier(model_dir, task.labels).to(device)
+        if protocol.frozen_encoder:
+            freeze_encoder(model)
         optimizer = make_optimizer(model, protocol)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(protocol, steps))
-        epochs = range(protocol.epochs)
-        batches = (b for e in epochs for b in _epoch(rows, protocol.batch_size, seed, e))
-        for step, batch in zip(range(1, steps + 1), batches, strict=False):
-            inputs = {name: values.to(device) for name, values in rows.batch(batch).items()}
-            with _autocast(device):
-                logits = model(**inputs).logits
-            loss_of(logits, rows.labels[batch].to(device)).backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(model.parameters(), _CLIPPING)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad(set_to_none=True)
-            if on_progress is not None:
-                on_progress(step, steps)
+        step = 0
+        for epoch in range(protocol.epochs):
+            _to_training_mode(model, protocol)
+            batches = training_batches(rows.lengths, protocol.batch_size, seed, epoch)
+            for batch in batches[: steps - step]:
+                inputs = {name: values.to(device) for name, values in rows.batch(batch).items()}
+                with _autocast(device):
+                    logits = model(**inputs).logits
+                loss_of(logits, rows.labels[batch].to(device)).backward()  # type: ignore[no-untyped-call]
+                nn.utils.clip_grad_norm_(model.parameters(), _CLIPPING)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad(set_to_none=True)
+                step += 1
+                if on_progress is not None:
+                    on_progress(step, steps)
+            if (ends_after is not None and ends_after(model)) or step == steps:
+                break
     return model
 
 
 def score_classifier(
     model: PreTrainedModel, data: TaskData, encoded: Mapping[str, EncodedSplit]
 ) -> dict[str, Any]:
-    """Predicts and scores the evaluation splits; the result is that of `fine_tune`."""
+    """Predicts and scores the evaluation splits.
+
+    Returns:
+        `metrics` by name, `score` (their mean), `rows`, and `predictions`: by split one list of
+        logits a row (of a regression: one number), rounded.
+    """
     task = data.task
     metrics: dict[str, float] = {}
     predictions: dict[str, Any] = {}
     for split in task.evaluation:
         logits = predict(model, encoded[split])
-        best = logits.squeeze(-1) if task.labels == 0 else logits.argmax(-1)
-        scores = score_predictions(task, best.tolist(), data.references(split))
+        scores = score_predictions(task, answers(task, logits), data.references(split))
         metrics |= {split_metric(task, split, name): value for name, value in scores.items()}
         kept = logits.squeeze(-1) if task.labels == 0 else logits
         predictions[split] = _rounded(kept.tolist())
@@ -148,6 +133,12 @@ def score_classifier(
         "rows": data.rows,
         "predictions": predictions,
     }
+
+
+def answers(task: Task, logits: Tensor) -> list[float]:
+    """What the logits [N, labels] say of each row: a class, or a regression's number."""
+    best = logits.squeeze(-1) if task.labels == 0 else logits.argmax(-1)
+    return list(best.tolist())
 
 
 @torch.inference_mode()
@@ -180,10 +171,29 @@ def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
     return model
 
 
+def freeze_encoder(model: PreTrainedModel) -> None:
+    """Leaves the head to be trained, and a pooler, which pretraining has not trained.
+
+    What takes no gradient takes no backward pass either.
+    """
+    encoder = model.base_model
+    encoder.requires_grad_(False)
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler.requires_grad_(True)
+
+
+def _to_training_mode(model: PreTrainedModel, protocol: Protocol) -> None:
+    model.train()
+    if protocol.frozen_encoder:
+        # Without dropout: the head is trained on the features that it is scored with.
+        model.base_model.eval()
+
+
 def make_optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
-    """AdamW; no decay of biases and norms."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
+    """AdamW over what is trained; no decay of biases and norms."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    decayed = [p for p in trained if p.ndim > 1]
+    others = [p for p in trained if p.ndim <= 1]
     groups = [
         {"params": decayed, "weight_decay": protocol.weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -210,8 +220,10 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     return nn.functional.cross_entropy(logits.float(), labels)
 
 
-def _epoch(rows: EncodedSplit, batch_size: int, seed: int, epoch: int) -> Iterator[Any]:
-    yield from training_batches(rows.lengths, batch_size, seed, epoch)
+def finite_loss(logits: Tensor, labels: Tensor) -> float:
+    """The same as a number to be compared: infinite where it is not finite."""
+    loss = loss_of(logits, labels).item()
+    return loss if math.isfinite(loss) else math.inf
 
 
 def _autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:

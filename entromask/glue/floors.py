@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def _key(model: Mapping[str, Any], evaluation: Evaluation) -> str:
     parts = {
         "model": dict(model),
         "data": {name: load_task(name, evaluation.source).fingerprint for name in evaluation.tasks},
-        "protocol": asdict(PROTOCOLS[evaluation.protocol]),
+        "protocol": PROTOCOLS[evaluation.protocol].data(),
         "seeds": sorted(evaluation.seeds),
         "pairs": evaluation.blimp_pairs,
     }

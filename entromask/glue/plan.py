@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from entromask.glue.tasks import TASKS
+from entromask.glue.tasks import TASKS, Task
 from entromask.spec import Evaluation
 
 
@@ -34,11 +34,16 @@ class Cell:
         return cls(tuple(data["tasks"]), data["seed"], data["floor"])
 
 
+def trained_as(task: Task) -> Task:
+    """The task whose training split a task is fine-tuned on: itself, except of AX."""
+    return TASKS[task.trained_on or task.name]
+
+
 def groups(evaluation: Evaluation) -> list[list[str]]:
     """The tasks, those together that share one fine-tuning (AX is scored by MNLI's model)."""
     together: dict[str, list[str]] = {}
     for name in evaluation.tasks:
-        together.setdefault(TASKS[name].trained_on or name, []).append(name)
+        together.setdefault(trained_as(TASKS[name]).name, []).append(name)
     return list(together.values())
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from entromask.errors import InputError
 from entromask.glue.batches import encode_task
 from entromask.glue.data import load_task
 from entromask.glue.fine_tuning import (
-    fine_tune,
+    freeze_encoder,
     linear_schedule,
     load_classifier,
     loss_of,
@@ -22,6 +23,7 @@ from entromask.glue.fine_tuning import (
     train_classifier,
 )
 from entromask.glue.metrics import score_predictions
+from entromask.glue.protocols import fine_tune
 from entromask.presets import PROTOCOLS
 from entromask.spec import TaskSource
 
@@ -79,6 +81,79 @@ def test_the_new_head_is_drawn_from_the_seed_and_the_encoder_is_kept(
     different = {name for name in first if not torch.equal(first[name], other[name])}
     assert different == {"classifier.weight"}
     assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "distilbert", "roberta", "electra", "modernbert"])
+def test_a_frozen_encoder_keeps_every_byte_and_the_head_is_trained(
+    make_folder: Callable[..., Path], source: TaskSource, architecture: str
+) -> None:
+    folder, data = make_folder(architecture), load_task("rte", source)
+    config, tokenizer = open_model_folder(folder)
+    rows = encode_task(data, tokenizer, config, 128, ["train"])["train"]
+    torch.manual_seed(5)
+    before = load_classifier(folder, 2).state_dict()
+    frozen = replace(FAST, frozen_encoder=True)
+    model = train_classifier(folder, data.task, rows, frozen, 5)
+    after = model.state_dict()
+    same = {name for name in before if torch.equal(before[name], after[name])}
+    encoder = {name for name in before if name.startswith(f"{model.base_model_prefix}.")}
+    pooler = {name for name in encoder if ".pooler." in name}
+    assert same == encoder - pooler
+    assert len(pooler) == (2 if architecture == "bert" else 0)
+
+
+def test_a_frozen_encoder_takes_no_backward_pass(
+    make_folder: Callable[..., Path], source: TaskSource
+) -> None:
+    folder, data = make_folder("bert"), load_task("rte", source)
+    config, tokenizer = open_model_folder(folder)
+    rows = encode_task(data, tokenizer, config, 128, ["train"])["train"]
+    model = load_classifier(folder, 2)
+    inputs = rows.batch(torch.arange(4).numpy())
+    assert model.base_model(**inputs).last_hidden_state.requires_grad
+    freeze_encoder(model)
+    assert not model.base_model(**inputs).last_hidden_state.requires_grad
+    assert model(**inputs).logits.requires_grad
+    optimized = [p for group in make_optimizer(model, FAST).param_groups for p in group["params"]]
+    assert {id(p) for p in optimized} == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_dropout_is_on_in_every_epoch_and_off_in_a_frozen_encoder(
+    model_dir: Path, source: TaskSource, frozen: bool
+) -> None:
+    data = load_task("rte", source)
+    config, tokenizer = open_model_folder(model_dir)
+    rows = encode_task(data, tokenizer, config, 128, ["train"])["train"]
+    modes: list[tuple[bool, bool]] = []
+
+    def look(model: PreTrainedModel) -> bool:
+        modes.append((model.training, model.base_model.training))
+        model.eval()
+        return False
+
+    protocol = replace(FAST, frozen_encoder=frozen)
+    train_classifier(model_dir, data.task, rows, protocol, 0, ends_after=look)
+    assert modes == [(True, not frozen)] * 2
+
+
+def test_a_training_ends_after_the_epoch_that_it_is_told(
+    model_dir: Path, source: TaskSource
+) -> None:
+    data = load_task("rte", source)
+    config, tokenizer = open_model_folder(model_dir)
+    rows = encode_task(data, tokenizer, config, 128, ["train"])["train"]
+    steps: list[int] = []
+    train_classifier(
+        model_dir,
+        data.task,
+        rows,
+        replace(FAST, epochs=5),
+        0,
+        on_progress=lambda done, _: steps.append(done),
+        ends_after=lambda _: len(steps) >= 12,
+    )
+    assert steps == list(range(1, 13))
 
 
 def test_a_regression_predicts_numbers(model_dir: Path, source: TaskSource) -> None:
