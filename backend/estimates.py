@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any
 
-from entromask.estimates import parameters, training_flops
+from entromask.estimates import Compute, asks_teacher_each_step, parameters, pretraining_flops
 from entromask.resources import Estimate
-from entromask.spec import ModelReference, RunSpec, TrainedTokenizer
+from entromask.spec import LocalTokenizer, ModelReference, RunSpec, TrainedTokenizer
 
 # (spec, cost) of a finished run.
 Earlier = tuple[dict[str, Any], dict[str, Any]]
 
-_SAME_SPEED = (("model", "architecture"), ("model", "size"), ("masking", "source"))
+_SAME_SPEED = (
+    ("model", "architecture"),
+    ("model", "size"),
+    *(("masking", key) for key in ("source", "view", "refresh")),
+    *(("distillation", key) for key in ("refresh", "positions", "top_k")),
+)
 _SAME_ROWS = (("corpus",), ("tokenizer",), ("pretraining", "sequence_length"))
 
 
-def estimate(spec: RunSpec, earlier: Sequence[Earlier]) -> Estimate:
+def estimate(
+    spec: RunSpec, earlier: Sequence[Earlier], teacher: dict[str, Any] | None = None
+) -> Estimate:
     """The cost of a resolved spec; what cannot be known is null, and `basis` says why.
 
     Args:
         earlier: finished runs, the newest first.
+        teacher: the spec of the run that is the teacher; None where it is none of this server's.
     """
     data = spec.data()
     speed, number = _speed(data, earlier)
@@ -30,7 +39,7 @@ def estimate(spec: RunSpec, earlier: Sequence[Earlier]) -> Estimate:
     step = spec.pretraining.batch_size * spec.pretraining.sequence_length
     words = [basis]
     weights, flops = None, None
-    vocabulary = _vocabulary(spec)
+    vocabulary = _vocabulary(spec, teacher)
     if isinstance(spec.model.init, ModelReference):
         words.append("the model brings its own shape, so parameters and FLOPs are unknown")
     elif vocabulary is None:
@@ -38,7 +47,10 @@ def estimate(spec: RunSpec, earlier: Sequence[Earlier]) -> Estimate:
     else:
         words.append(f"parameters and FLOPs by formula, for a vocabulary of {vocabulary:,} types")
         weights = _parameters(spec, vocabulary)
-        flops = None if tokens is None else _flops(spec, vocabulary, tokens)
+        model = _shape(teacher)
+        flops = None if tokens is None else _flops(spec, model, vocabulary, tokens)
+        if model is None and asks_teacher_each_step(spec.masking, spec.distillation):
+            words.append("the teacher's passes are counted as those of a model of this run's shape")
     seconds = tokens / speed if tokens is not None and speed else None
     if spec.pretraining.budget.minutes is not None:
         seconds = 60 * spec.pretraining.budget.minutes
@@ -104,9 +116,21 @@ def _at(data: Any, place: Sequence[str]) -> Any:
     return data
 
 
-def _vocabulary(spec: RunSpec) -> int | None:
+def _vocabulary(spec: RunSpec, teacher: dict[str, Any] | None) -> int | None:
     tokenizer = spec.tokenizer
-    return tokenizer.vocab_size if isinstance(tokenizer, TrainedTokenizer) else None
+    if isinstance(tokenizer, TrainedTokenizer):
+        return tokenizer.vocab_size
+    if not isinstance(tokenizer, LocalTokenizer) or spec.teacher is None:
+        return None
+    of_teacher = str(spec.teacher.run) in Path(tokenizer.path).parts
+    size = _at(teacher, ("tokenizer", "vocab_size"))
+    return size if of_teacher and isinstance(size, int) else None
+
+
+def _shape(teacher: dict[str, Any] | None) -> tuple[str, str] | None:
+    """Architecture and size of a run's model; None where they are not in its spec."""
+    architecture, size = (_at(teacher, ("model", key)) for key in ("architecture", "size"))
+    return (architecture, size) if architecture and size else None
 
 
 def _parameters(spec: RunSpec, vocabulary: int) -> int:
@@ -114,18 +138,10 @@ def _parameters(spec: RunSpec, vocabulary: int) -> int:
     return parameters(str(model.architecture), str(model.size), vocabulary, positions)
 
 
-def _flops(spec: RunSpec, vocabulary: int, tokens: int) -> float:
-    masking = spec.masking
-    rate = masking.rate if isinstance(masking.rate, float) else 0.15
-    # The warm-up is uniform and costs no scores; until the plateau is left is not known before.
-    share = 1 - masking.warmup if isinstance(masking.warmup, float) else 1.0
-    scored = tokens * share if masking.source == "self" else 0.0
-    return training_flops(
-        str(spec.model.architecture),
-        str(spec.model.size),
-        vocabulary,
-        spec.pretraining.sequence_length,
-        tokens,
-        rate=rate,
-        scored=scored,
+def _flops(spec: RunSpec, teacher: tuple[str, str] | None, vocabulary: int, tokens: int) -> float:
+    own = (str(spec.model.architecture), str(spec.model.size))
+    student, asked = (
+        Compute.of(*shape, vocabulary, spec.pretraining.sequence_length)
+        for shape in (own, teacher or own)
     )
+    return pretraining_flops(spec.masking, spec.distillation, student, asked, tokens)

@@ -13,6 +13,8 @@ from backend.db.tables import Run
 from backend.hub_names import hub_name_fault
 from backend.store import corpora
 from backend.store.locks import get_run
+from entromask.errors import InputError
+from entromask.modeling.sources import model_source
 from entromask.settings import settings
 from entromask.spec import (
     HubCorpus,
@@ -159,7 +161,9 @@ def _runs(session: Session, spec: RunSpec, lock: bool) -> tuple[str | None, list
             continue
         row = rows[reference.run]
         sentence = _folder_of_a_run(reference.run) if row is None else _state_of(row)
-        if sentence:
+        if reference.checkpoint is not None:
+            found += _checkpoint(place, reference, row is not None)
+        elif sentence:
             found.append(Problem((*place, "run"), sentence))
         elif row is not None and row.status != "succeeded" and row.id not in waits:
             waits.append(row.id)
@@ -167,6 +171,18 @@ def _runs(session: Session, spec: RunSpec, lock: bool) -> tuple[str | None, list
         sentence = f"the runs {' and '.join(waits)} are both unfinished; a run waits for one"
         found.append(Problem(("teacher", "run"), sentence))
     return (waits[0] if waits else None), found
+
+
+def _checkpoint(place: Location, reference: ModelReference, known: bool) -> Iterator[Problem]:
+    """A checkpoint is there already, or never: nothing waits for it."""
+    sentence = None if known else _folder_of_a_run(str(reference.run))
+    if sentence:
+        yield Problem((*place, "run"), sentence)
+        return
+    try:
+        model_source(reference)
+    except InputError as error:
+        yield Problem((*place, "checkpoint"), error.message)
 
 
 def _state_of(run: Run) -> str | None:

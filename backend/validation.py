@@ -10,7 +10,9 @@ from sqlalchemy.orm import Session
 from backend.estimates import estimate
 from backend.specs import CheckedSpec, check_spec
 from backend.store.history import finished, has_group
+from backend.store.locks import get_run
 from entromask.analysis.cautions import ENOUGH_SEEDS
+from entromask.compatibility import advice
 from entromask.glue.tasks import TASKS
 from entromask.resources import Validation
 from entromask.settings import settings
@@ -29,7 +31,9 @@ def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
     """
     checked = check_spec(session, data)
     spec = checked.spec
-    cost = estimate(spec, finished(session))
+    named = spec.teacher.run if spec.teacher is not None else None
+    teacher = get_run(session, named) if named is not None else None
+    cost = estimate(spec, finished(session), teacher.spec if teacher is not None else None)
     seeds = has_group(session, spec.group_hash, spec.seed)
     return Validation(
         spec=spec.data(),
@@ -54,21 +58,13 @@ def warnings(checked: CheckedSpec, seeds: int, tokens: int | None) -> Iterator[s
             f"with this run the method has {seeds} of at least {ENOUGH_SEEDS} pretraining seeds; "
             "a difference of single runs proves nothing"
         )
-    yield from _of_masking(spec)
+    yield from advice(spec)
     if tokens is not None and tokens < _PLATEAU_TOKENS and spec.model.init == "scratch":
         yield (
             f"{tokens:,} tokens are few: the smallest models measured left the plateau of unigram "
             "frequencies after 430,000 to 1,800,000, and on it masking makes no difference"
         )
     yield from _of_evaluation(spec)
-
-
-def _of_masking(spec: RunSpec) -> Iterator[str]:
-    masking = spec.masking
-    if spec.teacher is not None and masking.source != "teacher":
-        yield "teacher is given but not used: the masking takes no scores from it"
-    if masking.source == "self" and masking.refresh == "fresh":
-        yield "fresh scores of the model itself take a further forward pass each step"
 
 
 def _of_evaluation(spec: RunSpec) -> Iterator[str]:

@@ -241,8 +241,7 @@ def strategies(
         return
     table = Table("preset", "what it masks", box=None, pad_edge=False)
     for name, preset in MASKING_PRESETS.items():
-        later = "" if preset.available else " (not available yet)"
-        table.add_row(name, preset.description + later)
+        table.add_row(name, preset.description)
     Console().print(table, highlight=False)
 
 

@@ -1,7 +1,7 @@
 """What a model costs before it is built: parameters and FLOPs by formula, without torch.
 
 The formulas are those of the architectures in `entromask.modeling.architectures` and of
-`entromask.training.cost`; a test holds them to the models themselves.
+`entromask.training`; tests hold them to the models and to the training loop.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from entromask.parts.masking import Masking, RateSchedule
+from entromask.parts.training import Distillation
 from entromask.presets import SIZES, Size
+
+# The masked view hides a row's positions in so many passes, `entromask.masking.scoring.GROUPS`.
+_GROUPS = 7
 
 
 @dataclass(frozen=True)
@@ -80,25 +85,79 @@ def parameters(architecture: str, size: str, vocabulary: int, positions: int) ->
     return _COUNTS[architecture](Shape(SIZES[size], vocabulary, positions))
 
 
-def training_flops(
-    architecture: str,
-    size: str,
-    vocabulary: int,
-    sequence_length: int,
+@dataclass(frozen=True)
+class Compute:
+    """FLOPs per token of a forward pass, as `entromask.training.cost.Cost` counts them."""
+
+    encoder: float
+    head: float
+
+    @classmethod
+    def of(cls, architecture: str, size: str, vocabulary: int, sequence_length: int) -> Compute:
+        shape = SIZES[size]
+        modern = architecture == "modernbert"
+        matrices = _modernbert_matrices(shape) if modern else _plain_matrices(shape)
+        encoder = 2.0 * matrices + 4.0 * sequence_length * shape.width * shape.layers
+        return cls(encoder, 2.0 * (shape.width**2 + vocabulary * shape.width))
+
+    def forward(self, tokens: float, predicted: float) -> float:
+        return self.encoder * tokens + self.head * predicted
+
+    def training(self, tokens: float, predicted: float) -> float:
+        return 3 * self.forward(tokens, predicted)
+
+
+def pretraining_flops(
+    masking: Masking,
+    distillation: Distillation | None,
+    student: Compute,
+    teacher: Compute,
     tokens: float,
-    *,
-    rate: float,
-    scored: float = 0.0,
 ) -> float:
-    """Floating-point operations of pretraining: two per weight and token, three passes.
+    """Floating-point operations of a pretraining, as results.json will count them.
+
+    What a store of the teacher's scores or predictions takes is not among them: it is filled once
+    for all runs. A warm-up until the plateau is left has an end that is not known before; the
+    scores are counted from the first step.
 
     Args:
-        rate: the share of the tokens that are predicted; the head runs on them alone.
-        scored: the tokens that a further forward pass scores, head and all.
+        masking, distillation: resolved.
+        student: the model that is trained.
+        teacher: of its passes, where each step asks it.
+        tokens: that the model is trained on.
     """
-    shape = SIZES[size]
-    modern = architecture == "modernbert"
-    matrices = _modernbert_matrices(shape) if modern else _plain_matrices(shape)
-    encoder = 2.0 * matrices + 4.0 * sequence_length * shape.width * shape.layers
-    head = 2.0 * (shape.width**2 + vocabulary * shape.width)
-    return 3 * (encoder * tokens + head * rate * tokens) + (encoder + head) * scored
+    predicted = mean_rate(masking.rate) * tokens
+    compared = 0.0
+    if distillation is not None:
+        compared = tokens if distillation.positions == "all" else predicted
+    flops = student.training(tokens, max(predicted, compared))
+    if distillation is not None and distillation.refresh == "fresh":
+        flops += teacher.forward(tokens, compared)
+    warmup = masking.warmup if isinstance(masking.warmup, float) else 0.0
+    return flops + _scoring(masking, student, teacher, (1 - warmup) * tokens)
+
+
+def mean_rate(rate: float | RateSchedule | None) -> float:
+    """The masking rate over a whole run: every schedule spends as long near its end as its start.
+
+    See `entromask.masking.rates.rate_at`.
+    """
+    if isinstance(rate, RateSchedule):
+        return (rate.start + rate.end) / 2
+    return float(rate or 0.0)
+
+
+def asks_teacher_each_step(masking: Masking, distillation: Distillation | None) -> bool:
+    """Whether a step has a forward pass of the teacher, for its scores or for its predictions."""
+    scores = masking.source == "teacher" and masking.refresh == "fresh"
+    return scores or (distillation is not None and distillation.refresh == "fresh")
+
+
+def _scoring(masking: Masking, student: Compute, teacher: Compute, tokens: float) -> float:
+    """What the scores of so many tokens cost beside the training."""
+    if masking.refresh == "fresh":
+        passes = _GROUPS if masking.view == "masked" else 1
+        model = teacher if masking.source == "teacher" else student
+        return model.forward(passes * tokens, tokens)
+    # Cached scores of the model itself; the teacher's lie in a store.
+    return student.head * tokens * (masking.refresh_share or 0.0)

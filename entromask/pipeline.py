@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from entromask.glue.plan import Cell
 from entromask.hub import set_offline
-from entromask.preparing import Inputs, prepare, require_space_for_run
+from entromask.preparing import Inputs, keep_passing, prepare, require_space_for_run
 from entromask.reporting import Trained, results_of
 from entromask.run_folder import OnEvent, RunFolder, default_folder
 from entromask.settings import settings
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedTokenizerBase
 
+    from entromask.masking.prediction_store import PredictionStore
     from entromask.masking.store import ScoreStore
     from entromask.modeling.masked_lm import SparseMaskedLM
 
@@ -180,8 +181,10 @@ def _pretrained(
 
     folder.enter("preparing")
     inputs = prepare(spec, folder, accelerator)
-    require_space_for_run(folder.path, inputs)
+    require_space_for_run(folder.path, spec, inputs)
     folder.create(spec, environment(precision=accelerator.mixed_precision, **inputs.facts))
+    if accelerator.is_main_process:
+        keep_passing(folder, inputs)
     trained = _train(spec, folder, inputs, accelerator, resume, stop)
     if accelerator.is_main_process:
         trained.loop.keep_last_and_best()
@@ -190,31 +193,66 @@ def _pretrained(
     return trained
 
 
-def _score(
-    spec: RunSpec, folder: RunFolder, inputs: Inputs, accelerator: Accelerator
-) -> tuple[ScoreStore | None, dict[str, float]]:
-    """The teacher's scores of every training row, computed once for a corpus."""
-    if inputs.teacher is None:
-        return None, {}
+@dataclass(frozen=True)
+class Asked:
+    """What the teacher has said once for the whole corpus, and what that cost."""
+
+    scores: ScoreStore | None = None
+    predictions: PredictionStore | None = None
+    cost: dict[str, float] = field(default_factory=dict)
+
+
+def _ask(spec: RunSpec, folder: RunFolder, inputs: Inputs, accelerator: Accelerator) -> Asked:
+    """The teacher's scores and predictions of every training row, computed once for a corpus."""
     from entromask.masking.scoring import open_teacher_scores
 
-    folder.enter("scoring")
+    masking, distillation = spec.masking, spec.distillation
+    scores = masking.source == "teacher" and masking.refresh == "cached"
+    predictions = distillation is not None and distillation.refresh == "cached"
+    if inputs.teacher is None:
+        return Asked()
     teacher = inputs.teacher.to(accelerator.device)
+    if scores or predictions:
+        folder.enter("scoring")
 
     def on_progress(done: int, total: int) -> None:
         folder.emit("progress", step=done, total=total)
 
-    with accelerator.main_process_first():
-        store, cost = open_teacher_scores(
-            teacher,
-            inputs.corpus,
-            inputs.tokenizer,
-            view=str(spec.masking.view),
-            device=accelerator.device,
-            on_progress=on_progress,
-        )
-    inputs.teacher = None  # its memory is not needed any more
-    return store, cost
+    asked = Asked()
+    if scores:
+        with accelerator.main_process_first():
+            store, cost = open_teacher_scores(
+                teacher,
+                inputs.corpus,
+                inputs.tokenizer,
+                view=str(masking.view),
+                device=accelerator.device,
+                on_progress=on_progress,
+                score="surprisal" if masking.score == "surprisal" else "entropy",
+            )
+        asked = Asked(store, None, cost)
+    if predictions:
+        assert distillation is not None
+        from entromask.masking.prediction_store import open_teacher_predictions
+
+        with accelerator.main_process_first():
+            predicted, more = open_teacher_predictions(
+                teacher,
+                inputs.corpus,
+                inputs.tokenizer,
+                int(distillation.top_k or 0),
+                distillation.temperature,
+                accelerator.device,
+                on_progress,
+            )
+        total = {name: asked.cost.get(name, 0.0) + value for name, value in more.items()}
+        asked = Asked(asked.scores, predicted, total)
+    still_asked = (masking.source == "teacher" and not scores) or (
+        distillation is not None and not predictions
+    )
+    if not still_asked:
+        inputs.teacher = None  # its memory is not needed any more
+    return asked
 
 
 def _train(
@@ -228,14 +266,16 @@ def _train(
     """Scoring, then the pretraining loop to its end, from the last checkpoint with `resume`."""
     from entromask.training.pretraining import Interrupted, Pretraining
 
-    store, scoring = _score(spec, folder, inputs, accelerator)
+    asked = _ask(spec, folder, inputs, accelerator)
     folder.enter("pretraining")
     loop = Pretraining(
         spec=spec,
         model=inputs.model.to(accelerator.device),
         tokenizer=inputs.tokenizer,
         corpus=inputs.corpus,
-        store=store,
+        store=asked.scores,
+        teacher=inputs.teacher,
+        predictions=asked.predictions,
         accelerator=accelerator,
         folder=folder.checkpoints,
         emit=folder.emit,
@@ -250,7 +290,7 @@ def _train(
         raise KeyboardInterrupt from None
     finally:
         stop.can_wait = False
-    return Trained(inputs, loop, store, scoring)
+    return Trained(inputs, loop, asked.scores, asked.cost)
 
 
 def _save_model(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from entromask.compatibility import check_cache_is_read, check_top_k, uses_teacher
 from entromask.errors import InputError
 from entromask.run_folder import RunFolder
 from entromask.settings import settings
-from entromask.spec import ModelReference, RunSpec
+from entromask.spec import LocalTokenizer, ModelReference, RunSpec, Tokenizer
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -21,13 +24,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class Inputs:
-    """What a run is made from, opened and checked before anything is written."""
+    """What a run is made from, opened and checked before anything is written.
+
+    `passing` are the models, by the spec's key, whose checkpoint may not stay.
+    """
 
     tokenizer: PreTrainedTokenizerBase
     corpus: PackedCorpus
     model: SparseMaskedLM
     teacher: SparseMaskedLM | None
     facts: dict[str, Any]
+    passing: dict[str, SparseMaskedLM] = field(default_factory=dict)
 
 
 def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Inputs:
@@ -40,26 +47,25 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     from entromask.glue.evaluation import check_tasks
     from entromask.masking.masker import check_tokenizer
     from entromask.modeling.architectures import build_model
+    from entromask.modeling.masked_lm import SparseMaskedLM
     from entromask.modeling.references import load_masked_lm
     from entromask.modeling.sources import model_source
     from entromask.text.corpus import open_corpus
     from entromask.text.packing import pack
     from entromask.text.tokenizer import load_tokenizer, open_tokenizer, same_tokenizer
     from entromask.training.batches import Batches
+    from entromask.training.schedule import Schedule
 
     check_tasks(spec.evaluation)
-    references: dict[str, ModelReference] = {}
-    if isinstance(spec.model.init, ModelReference):
-        references["model.init"] = spec.model.init
-    if spec.teacher is not None and spec.masking.source == "teacher":
-        references["teacher"] = spec.teacher
+    references = _references(spec, folder)
     for reference in references.values():
         model_source(reference)
     corpus = open_corpus(spec.corpus)
-    assert spec.tokenizer is not None, "a resolved spec has a tokenizer"
     with accelerator.main_process_first():
-        tokenizer = open_tokenizer(spec.tokenizer, corpus)
+        tokenizer = open_tokenizer(_tokenizer(spec, references), corpus)
     check_tokenizer(tokenizer)
+    if spec.distillation is not None:
+        check_top_k(spec.distillation.top_k, len(tokenizer))
     models: dict[str, SparseMaskedLM] = {}
     for name, reference in references.items():
         theirs = load_tokenizer(model_source(reference), reference.revision)
@@ -83,19 +89,79 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
             on_progress,
         )
     # Refuses a batch that the corpus cannot fill.
-    Batches(packed.train, spec.pretraining.batch_size, spec.seed, 0, accelerator.num_processes)
+    batches = Batches(
+        packed.train, spec.pretraining.batch_size, spec.seed, 0, accelerator.num_processes
+    )
+    schedule = Schedule.of(spec.pretraining, len(packed.train))
+    check_cache_is_read(spec, schedule.total_steps, batches.per_epoch)
+    teacher = models.get("teacher")
     model = models.get("model.init")
     if model is None:
-        from entromask.modeling.masked_lm import SparseMaskedLM
+        # A teacher may know more types than its tokenizer, padded to a round number; whoever learns
+        # its predictions or takes its weights needs as many.
+        shares = teacher is not None and (spec.distillation or spec.model.init != "scratch")
+        types = len(teacher.projection()[0]) if teacher is not None and shares else None
+        length = spec.pretraining.sequence_length
+        built = build_model(spec.model, tokenizer, length, spec.seed, types)
+        init = spec.model.init
+        if init == "teacher-complete" or init == "teacher-embeddings":
+            assert teacher is not None, "a resolved spec has a teacher to start from"
+            from entromask.modeling.initialization import initialize
 
-        built = build_model(spec.model, tokenizer, spec.pretraining.sequence_length, spec.seed)
+            initialize(built, teacher.model, init)
         model = SparseMaskedLM(built)
     facts = {
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "rows": {"train": len(packed.train), "validation": len(packed.validation)},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
-    return Inputs(tokenizer, packed, model, models.get("teacher"), facts)
+    passing = {name: models[name] for name, one in references.items() if one.checkpoint is not None}
+    return Inputs(tokenizer, packed, model, teacher, facts, passing)
+
+
+def keep_passing(folder: RunFolder, inputs: Inputs) -> None:
+    """Copies the models into the run that may be gone when it is continued.
+
+    A run removes its older checkpoints while it trains.
+    """
+    from entromask.modeling.architectures import save_pretrained
+
+    for name, model in inputs.passing.items():
+        place = _kept(folder, name)
+        building = place.with_name(f".{place.name}.building")
+        shutil.rmtree(building, ignore_errors=True)
+        save_pretrained(model.model, inputs.tokenizer, building)
+        building.rename(place)
+
+
+def _kept(folder: RunFolder, name: str) -> Path:
+    return folder.path / "references" / name
+
+
+def _references(spec: RunSpec, folder: RunFolder) -> dict[str, ModelReference]:
+    """The models that a run needs, by key; what the run has kept comes before where it was."""
+    references: dict[str, ModelReference] = {}
+    if isinstance(spec.model.init, ModelReference):
+        references["model.init"] = spec.model.init
+    if spec.teacher is not None and uses_teacher(spec):
+        references["teacher"] = spec.teacher
+    return {
+        name: ModelReference(path=str(_kept(folder, name)))
+        if _kept(folder, name).is_dir()
+        else reference
+        for name, reference in references.items()
+    }
+
+
+def _tokenizer(spec: RunSpec, references: Mapping[str, ModelReference]) -> Tokenizer:
+    """The spec's; of a checkpoint that has gone meanwhile, that of the copy."""
+    tokenizer = spec.tokenizer
+    assert tokenizer is not None, "a resolved spec has a tokenizer"
+    if isinstance(tokenizer, LocalTokenizer) and not Path(tokenizer.path).expanduser().is_dir():
+        for reference in references.values():
+            if reference.path is not None and Path(reference.path).parent.name == "references":
+                return LocalTokenizer(source="local", path=reference.path)
+    return tokenizer
 
 
 def _checked(model: SparseMaskedLM, name: str, spec: RunSpec, types: int) -> SparseMaskedLM:
@@ -118,7 +184,7 @@ def _checked(model: SparseMaskedLM, name: str, spec: RunSpec, types: int) -> Spa
     return model
 
 
-def require_space_for_run(path: Path, inputs: Inputs) -> None:
+def require_space_for_run(path: Path, spec: RunSpec, inputs: Inputs) -> None:
     """Makes sure that a run's checkpoints, model and scores fit on the disk.
 
     Raises:
@@ -127,7 +193,13 @@ def require_space_for_run(path: Path, inputs: Inputs) -> None:
     from entromask.disk import require_space
 
     weights = 4 * inputs.facts["parameters"]
+    size = inputs.corpus.train.size
     # Four checkpoints with Adam's two moments (one is being written) and the model itself.
-    require_space(path, 4 * 3 * weights + weights, "the run with its checkpoints")
-    if inputs.teacher is not None:
-        require_space(settings().cache, inputs.corpus.train.size, "the teacher's score store")
+    checkpoints = 3 * weights
+    if spec.masking.source == "self" and spec.masking.refresh == "cached":
+        checkpoints += size
+    if spec.masking.source == "self-ema":
+        checkpoints += weights
+    require_space(path, 4 * checkpoints + weights, "the run with its checkpoints")
+    if spec.masking.source == "teacher" and spec.masking.refresh == "cached":
+        require_space(settings().cache, size, "the teacher's score store")

@@ -47,6 +47,8 @@ def results_of(
     if store is not None:
         levels = score_levels(store, inputs.corpus.train, inputs.tokenizer)
         of_teacher["teacher_score_levels"] = levels
+    # Only where scores of the run's own are stored.
+    of_cache = {"cache_agreement": state.cache_agreement} if loop.agreement is not None else {}
     data: dict[str, Any] = {
         "spec_hash": spec.spec_hash,
         "group_hash": spec.group_hash,
@@ -59,6 +61,9 @@ def results_of(
             "strategy_start_step": state.strategy_start_step,
             **loop.diagnostics.report(names),
             **of_teacher,
+            "collapse_step": state.collapse_step,
+            "entropy_histograms": state.entropy_histograms,
+            **of_cache,
             "collapsed_tasks": [name for name, task in tasks.items() if task.get("collapsed")],
         },
         "cost": {

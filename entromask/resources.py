@@ -269,6 +269,13 @@ class PreviewRequest(Request):
     rate: float | None = Field(None, gt=0, lt=1)
     seed: int = Field(0, ge=0, le=2**32 - 1)
     masked: list[int] = Field(default=[], description="token positions to hide", max_length=10_000)
+    progress: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="share of a run that is done, for rates with a schedule; default: that of the "
+        "checkpoint, where one is named, else 0",
+    )
 
 
 class Preview(Resource):
@@ -276,6 +283,7 @@ class Preview(Resource):
 
     object: Literal["preview"] = "preview"
     seed: int
+    progress: float = Field(0.0, description="share of a run that is done, for which rates hold")
     max_entropy: float = Field(description="ln of the vocabulary's size")
     tokens: list[dict[str, Any]]
     presets: list[dict[str, Any]]
@@ -289,7 +297,7 @@ class Strategy(Resource):
     name: str
     description: str
     parts: dict[str, Any]
-    available: bool
+    available: bool = Field(True, description="true of every preset")
 
 
 class Task(Resource):

@@ -26,7 +26,7 @@ from entromask.parts.data import (
 )
 from entromask.parts.evaluation import Evaluation, TaskSource
 from entromask.parts.masking import Corruption, Masking, RateSchedule
-from entromask.parts.model import LastingReference, Model, ModelReference
+from entromask.parts.model import Model, ModelReference
 from entromask.parts.training import Budget, Distillation, Pretraining
 from entromask.spec_errors import HINT, Location, SpecError, describe, problems
 from entromask.yaml_file import apply_override, read_yaml
@@ -72,11 +72,15 @@ class RunSpec(Part):
         None, description="default: that of model.init or of the teacher, else trained, 8,192 types"
     )
     model: Model = Field(Model(), description="the encoder to pretrain")
-    teacher: LastingReference | None = Field(
-        None, description="a pretrained masked LM with the same tokenizer, for teacher-* masking"
+    teacher: ModelReference | None = Field(
+        None,
+        description="a pretrained masked LM with the same tokenizer, for teacher-* masking, "
+        "distillation and model.init teacher-*",
     )
     masking: Masking = Field(Masking(), description="which tokens are predicted")
-    distillation: Distillation | None = Field(None, description="not available yet")
+    distillation: Distillation | None = Field(
+        None, description="learn the teacher's predictions beside the text"
+    )
     pretraining: Pretraining = Field(Pretraining(), description="budget, batches, optimizer")
     evaluation: Evaluation = Field(Evaluation(), description="tasks and fine-tuning")
 
@@ -115,8 +119,7 @@ class RunSpec(Part):
         """The same spec with every default written out; resolving twice changes nothing.
 
         Raises:
-            SpecError: parts that do not fit together, that are not available yet, or a run that
-                is not there.
+            SpecError: parts that do not fit together, or a run that is not there.
         """
         model, tokenizer = self.model, self.tokenizer
         if isinstance(model.init, ModelReference):
@@ -145,6 +148,7 @@ class RunSpec(Part):
                 "model": model,
                 "tokenizer": tokenizer or TrainedTokenizer(),
                 "masking": self.masking.resolved(),
+                "distillation": self.distillation and self.distillation.resolved(),
             }
         )
         check_together(spec)
@@ -179,7 +183,9 @@ def _tokenizer_of(reference: ModelReference, place: Location) -> LocalTokenizer 
     except InputError as error:
         raise SpecError.at((*place, "run"), error.message, str(error.hint)) from None
     # A run's tokenizer lies beside its model.
-    return LocalTokenizer(source="local", path=str(folder / "model"))
+    step = reference.checkpoint
+    place_of_it = folder / ("model" if step is None else f"checkpoints/step-{step}")
+    return LocalTokenizer(source="local", path=str(place_of_it))
 
 
 def run_folder(run: str) -> Path:

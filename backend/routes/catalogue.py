@@ -25,7 +25,12 @@ _TASK_FIELDS = ("name", "kind", "columns", "labels", "metrics")
 )
 async def strategies() -> Response:
     return answer(
-        page([{"name": name, **asdict(preset)} for name, preset in MASKING_PRESETS.items()])
+        page(
+            [
+                {"name": name, **asdict(preset), "available": True}
+                for name, preset in MASKING_PRESETS.items()
+            ]
+        )
     )
 
 

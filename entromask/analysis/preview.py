@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,15 +17,15 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from entromask.analysis.preview_masks import agreement, preset_entries, resolved_presets
+from entromask.analysis.preview_masks import Row, agreement, preset_entries, resolved_presets
+from entromask.analysis.preview_scores import PreviewScores, RowScore
 from entromask.errors import InputError
 from entromask.glue.batches import usable_positions
-from entromask.masking.frequency import FrequencyScore
 from entromask.masking.masker import check_tokenizer
 from entromask.masking.scoring import evaluating
 from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM
-from entromask.text.tokenizer import encode_with_offsets
+from entromask.text.tokenizer import encode_with_offsets, word_encoder
 
 # Every token is hidden once, in a pass of its own: the time grows with the square of a window.
 MOST_TOKENS = 4096
@@ -58,7 +58,8 @@ def preview(
     seed: int = 0,
     masked: Iterable[int] | None = None,
     top: int = 5,
-    counts: FrequencyScore | None = None,
+    progress: float = 0.0,
+    scores: Mapping[str, RowScore] | None = None,
 ) -> dict[str, Any]:
     """The body of POST /v1/previews: plain data, ready for JSON.
 
@@ -91,14 +92,16 @@ def preview(
         rate: of masking; None: each preset's own.
         masked: positions of tokens to hide.
         top: predictions for each token, 0 to MOST_PREDICTIONS.
-        counts: scores of token types from a corpus, which the preset frequency needs.
+        progress: share of a run that is done, from 0 to 1: what a rate with a schedule is then.
+        scores: by name, those of `frequency`, `pmi` and `amlm` that there are: functions from
+            token ids [B, T] to scores [B, T]. A preset whose score is missing says so.
 
     Raises:
         InputError: an argument cannot be used; the sentence starts with its name. Or model and
             tokenizer do not fit, or the model's predictions are not finite.
     """
     sparse = model if isinstance(model, SparseMaskedLM) else SparseMaskedLM(model)
-    _check_arguments(text, seed, top)
+    _check_arguments(text, seed, top, progress)
     maskings = resolved_presets(presets, rate)
     check_tokenizer(tokenizer)
     windows = _windows(sparse, tokenizer, text)
@@ -109,11 +112,14 @@ def preview(
             for number, window in enumerate(windows)
             for token in _tokens(sparse, tokenizer, window, number, hidden, top)
         ]
-        rows = [window.row for window in windows]
-        entries = preset_entries(sparse, tokenizer, rows, maskings, seed, counts)
+        units = any(masking.unit != "token" for masking in maskings.values())
+        rows = _rows(windows, tokenizer, text) if units else [Row(one.row) for one in windows]
+        known = PreviewScores(sparse, tokenizer, [row.ids for row in rows], scores or {})
+        entries = preset_entries(tokenizer, rows, maskings, known, seed, progress)
     return {
         "object": "preview",
         "seed": seed,
+        "progress": float(progress),
         "max_entropy": math.log(len(sparse.projection()[0])),
         "tokens": tokens,
         "presets": entries,
@@ -122,7 +128,7 @@ def preview(
     }
 
 
-def _check_arguments(text: str, seed: int, top: int) -> None:
+def _check_arguments(text: str, seed: int, top: int, progress: float) -> None:
     if not text.strip():
         what = "is empty" if not text else "has nothing but white space"
         raise InputError(f"text: {what}", "give a sentence or two")
@@ -132,6 +138,12 @@ def _check_arguments(text: str, seed: int, top: int) -> None:
         raise InputError(f"seed: {seed!r} is not a whole number from 0 to {2**32 - 1}")
     if isinstance(top, bool) or not isinstance(top, int) or not 0 <= top <= MOST_PREDICTIONS:
         raise InputError(f"top: {top!r} is not a whole number from 0 to {MOST_PREDICTIONS}")
+    number = isinstance(progress, int | float) and not isinstance(progress, bool)
+    if not (number and 0 <= progress <= 1):
+        raise InputError(
+            f"progress: must be between 0 and 1, not {progress!r}",
+            "0 is the start of a run, 1 its end",
+        )
 
 
 def _windows(model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase, text: str) -> list[Window]:
@@ -167,6 +179,21 @@ def _windows(model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase, text: st
             )
         )
     return windows
+
+
+def _rows(windows: list[Window], tokenizer: PreTrainedTokenizerBase, text: str) -> list[Row]:
+    """The windows with the words of the text, as packing finds them; the frame begins words."""
+    encode = word_encoder(tokenizer)
+    assert encode is not None, "it knows offsets"
+    [(_, begins)] = encode([text])
+    found, done = [], 0
+    for window in windows:
+        words = torch.ones(len(window.row), dtype=torch.bool)
+        inside = len(window.row) - 2
+        words[1:-1] = torch.from_numpy(begins[done : done + inside])
+        done += inside
+        found.append(Row(window.row, words.to(window.row.device)))
+    return found
 
 
 def _hidden(

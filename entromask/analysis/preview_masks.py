@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from entromask.analysis.preview_scores import PreviewScores
 from entromask.errors import InputError
 from entromask.masking import Masker
-from entromask.masking.frequency import FrequencyScore
-from entromask.masking.scoring import masked_entropy, visible_entropy
-from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.masking.rates import rate_at
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking
 
 # With 1,000 draws an estimated probability has a standard error of at most 0.016.
 DRAWS = 1000
-_COUNTS_MISSING = (
-    "needs how often each token occurs in a corpus, which this model does not bring: "
-    "preview a run whose packed corpus is still in the cache of this machine"
-)
 
 
-def resolved_presets(names: Sequence[str], rate: float | None) -> dict[str, Masking | None]:
-    """Each preset's masking, once; None for one that is not available yet.
+@dataclass(frozen=True)
+class Row:
+    """A row of a preview: ids [T] int64 and words [T] bool, True where a word begins.
+
+    `words` is None where no masking asks for words.
+    """
+
+    ids: Tensor
+    words: Tensor | None = None
+
+
+def resolved_presets(names: Sequence[str], rate: float | None) -> dict[str, Masking]:
+    """Each preset's masking, once.
 
     Raises:
         InputError: an unknown preset, or a rate that is not between 0 and 1.
@@ -39,7 +46,7 @@ def resolved_presets(names: Sequence[str], rate: float | None) -> dict[str, Mask
         raise InputError(
             f"rate: must be greater than 0 and less than 1, not {rate!r}", "15 % is 0.15"
         )
-    maskings: dict[str, Masking | None] = {}
+    maskings: dict[str, Masking] = {}
     for name in names:
         if name not in MASKING_PRESETS:
             close = difflib.get_close_matches(str(name), MASKING_PRESETS, n=1)
@@ -49,27 +56,27 @@ def resolved_presets(names: Sequence[str], rate: float | None) -> dict[str, Mask
                 "`entromask strategies` lists the presets",
             )
         given = {} if rate is None else {"rate": float(rate)}
-        available = MASKING_PRESETS[name].available
-        maskings[name] = Masking(preset=name, **given).resolved() if available else None
+        maskings[name] = Masking(preset=name, **given).resolved()
     return maskings
 
 
 def preset_entries(
-    model: SparseMaskedLM,
     tokenizer: PreTrainedTokenizerBase,
-    rows: list[Tensor],
-    maskings: Mapping[str, Masking | None],
-    seed: int,
-    counts: FrequencyScore | None,
+    rows: Sequence[Row],
+    maskings: Mapping[str, Masking],
+    scores: PreviewScores,
+    seed: int = 0,
+    progress: float = 0.0,
 ) -> list[dict[str, Any]]:
     """One entry a preset, in the order given.
 
-    `teacher-*` and `self-*` presets both score with this model: as if it were the teacher, or the
-    model in training. The masked view hides a seventh of the tokens at a time, as in a run.
-    Rates hold for each row. An entry has:
+    Presets of a teacher, of the model itself and of its past all score with one model: as if it
+    were each of these. The masked view hides a seventh of the tokens at a time, as in a run; the
+    scores are the model's own of now, where a run with `refresh: cached` reads those of a
+    position's last mask. Rates hold for each row. An entry has:
 
     - `preset`, `description`;
-    - `rate`, `select`, `temperature` (of sampling, else null);
+    - `rate` at this progress, `select`, `temperature` (of sampling by scores, else null), `unit`;
     - `positions`: what the masks of `seed` select, the very positions of `Masker` for row 0, 1, ...
       in epoch 0;
     - `probabilities`: for every position, how likely it is selected when the seed is not known;
@@ -78,20 +85,20 @@ def preset_entries(
     - or `error` in place of all after the description: a sentence on why there are no masks.
 
     Args:
-        rows: each [T] token ids, on the model's device.
-        maskings: by preset, resolved; None: not available yet.
-        counts: scores of token types, which frequency needs; None: not known.
+        rows: with words where the unit of a masking is word or span.
+        maskings: by preset, resolved.
+        scores: of the same rows.
+        progress: share of the run that is done, from 0 to 1, for a rate with a schedule.
     """
-    scores = _Scores(model, tokenizer, rows, counts)
     entries = []
     for name, masking in maskings.items():
         entry: dict[str, Any] = {"preset": name, "description": MASKING_PRESETS[name].description}
-        if masking is None:
-            entry["error"] = f"the preset '{name}' is not available yet"
-        elif masking.score == "frequency" and counts is None:
-            entry["error"] = f"the preset '{name}' {_COUNTS_MISSING}"
+        lacking = scores.lacking(masking)
+        if lacking is not None:
+            entry["error"] = f"the preset '{name}' {lacking}"
         else:
-            entry |= _masks(Masker(masking, tokenizer, seed), rows, scores.of(masking))
+            masker = Masker(masking, tokenizer, seed)
+            entry |= _masks(masker, rows, scores.of(masking), progress)
         entries.append(entry)
     return entries
 
@@ -106,71 +113,32 @@ def agreement(entries: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-class _Scores:
-    """The scores [1, T] of every row, computed once for all presets that share them."""
-
-    def __init__(
-        self,
-        model: SparseMaskedLM,
-        tokenizer: PreTrainedTokenizerBase,
-        rows: list[Tensor],
-        counts: FrequencyScore | None,
-    ) -> None:
-        special = sorted(set(tokenizer.all_special_ids))
-        mask_id = int(tokenizer.mask_token_id)
-        self._rows = rows
-        self._known: dict[str, list[Tensor | None]] = {}
-
-        def visible(row: Tensor, number: Tensor) -> Tensor:
-            where = ~torch.isin(row, torch.tensor(special, device=row.device))
-            return visible_entropy(model, row, where=where)
-
-        def masked(row: Tensor, number: Tensor) -> Tensor:
-            return masked_entropy(model, mask_id, special, row, number)
-
-        def frequency(row: Tensor, number: Tensor) -> Tensor:
-            assert counts is not None
-            return counts(row)
-
-        self._kinds: dict[str, Callable[[Tensor, Tensor], Tensor | None]] = {
-            "uniform": lambda row, number: None,
-            "frequency": frequency,
-            "entropy visible": visible,
-            "entropy masked": masked,
-        }
-
-    def of(self, masking: Masking) -> list[Tensor | None]:
-        kind = f"{masking.score} {masking.view}" if masking.view else str(masking.score)
-        if kind not in self._known:
-            self._known[kind] = [
-                self._kinds[kind](row[None], torch.tensor([number], device=row.device))
-                for number, row in enumerate(self._rows)
-            ]
-        return self._known[kind]
-
-
-def _masks(masker: Masker, rows: list[Tensor], scores: list[Tensor | None]) -> dict[str, Any]:
+def _masks(
+    masker: Masker, rows: Sequence[Row], scores: Sequence[Tensor | None], progress: float
+) -> dict[str, Any]:
     masking = masker.masking
+    assert masking.rate is not None, "resolved"
+    sampled = masking.select == "sample" and masking.score != "uniform"
     positions: list[int] = []
     probabilities: list[float] = []
     exact = True
     for number, (row, score) in enumerate(zip(rows, scores, strict=True)):
-        number_of_row = torch.tensor([number], device=row.device)
-        selected = masker.positions(row[None], number_of_row, 0, score)[0]
+        selected = _selected(masker, row, score, torch.tensor([number]), 0, progress)[0]
         positions += [len(probabilities) + i for i in selected.nonzero().flatten().tolist()]
-        maskable = masker.maskable(row[None])[0]
-        if score is None:  # uniform: k of n
+        maskable = masker.maskable(row.ids[None])[0]
+        if _certain(masking, score, maskable):
+            probabilities += selected.double().tolist()
+        elif score is None and masking.unit == "token":  # k of n
             share = float(selected.sum()) / max(1, int(maskable.sum()))
             probabilities += (maskable.double() * share).tolist()
-        elif _certain(masking, score[0][maskable]):
-            probabilities += selected.double().tolist()
         else:
             exact = False
-            probabilities += _drawn(masker, row, score, number).tolist()
+            probabilities += _drawn(masker, row, score, number, progress).tolist()
     return {
-        "rate": masking.rate,
+        "rate": rate_at(masking.rate, progress),
         "select": masking.select,
-        "temperature": masking.temperature if masking.select == "sample" else None,
+        "temperature": masking.temperature if sampled else None,
+        "unit": masking.unit,
         "positions": positions,
         "probabilities": probabilities,
         "method": "exact" if exact else "monte-carlo",
@@ -180,15 +148,31 @@ def _masks(masker: Masker, rows: list[Tensor], scores: list[Tensor | None]) -> d
     }
 
 
-def _certain(masking: Masking, scores: Tensor) -> bool:
-    """Whether nothing is left to chance: ranks are, unless scores are equal."""
-    ranked = masking.select != "sample" and not masking.explore
-    return ranked and len(set(scores.tolist())) == len(scores)
+def _certain(masking: Masking, score: Tensor | None, maskable: Tensor) -> bool:
+    """Whether nothing is left to chance: ranks of tokens are, unless scores are equal."""
+    if score is None or masking.unit != "token" or masking.select == "sample" or masking.explore:
+        return False
+    values = score[0][maskable].tolist()
+    return len(set(values)) == len(values)
 
 
-def _drawn(masker: Masker, row: Tensor, scores: Tensor, number: int) -> Tensor:
+def _drawn(masker: Masker, row: Row, score: Tensor | None, number: int, progress: float) -> Tensor:
     """[T] the share of DRAWS draws that select each position; they add up to k exactly."""
     # Another epoch than the one that is shown, and rows of their own for each window.
-    ids = torch.arange(number * DRAWS, (number + 1) * DRAWS, device=row.device)
-    many = row.expand(DRAWS, -1)
-    return masker.positions(many, ids, 1, scores.expand(DRAWS, -1)).double().mean(0)
+    numbers = torch.arange(number * DRAWS, (number + 1) * DRAWS)
+    return _selected(masker, row, score, numbers, 1, progress).double().mean(0)
+
+
+def _selected(
+    masker: Masker, row: Row, score: Tensor | None, numbers: Tensor, epoch: int, progress: float
+) -> Tensor:
+    """[n, T] bool: what is selected in a row where it stands at the row numbers [n]."""
+    count = len(numbers)
+    return masker.positions(
+        row.ids.expand(count, -1),
+        numbers.to(row.ids.device),
+        epoch,
+        None if score is None else score.expand(count, -1),
+        words=None if row.words is None else row.words.expand(count, -1),
+        progress=progress,
+    )

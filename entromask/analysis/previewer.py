@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -11,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from entromask.analysis.previewed_run import brought_scores, progress_of
 from entromask.errors import InputError
 from entromask.modeling.sources import model_source, said_when_gone
 from entromask.settings import settings
-from entromask.spec import ModelReference, RunSpec, run_folder
+from entromask.spec import ModelReference
 from entromask.spec_errors import describe
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from entromask.masking.frequency import FrequencyScore
+    from entromask.analysis.preview_scores import RowScore
     from entromask.modeling.masked_lm import SparseMaskedLM
 
 
@@ -64,7 +64,8 @@ class _Loaded:
     state: tuple[tuple[str, int], ...]
     model: SparseMaskedLM
     tokenizer: PreTrainedTokenizerBase
-    counts: FrequencyScore | None
+    scores: dict[str, RowScore]
+    progress: float
 
 
 class Previewer:
@@ -81,13 +82,20 @@ class Previewer:
         self._lock = threading.Lock()
 
     def preview(
-        self, reference: str | dict[str, Any] | ModelReference, text: str, **arguments: Any
+        self,
+        reference: str | dict[str, Any] | ModelReference,
+        text: str,
+        *,
+        progress: float | None = None,
+        **arguments: Any,
     ) -> dict[str, Any]:
         """`entromask.analysis.preview.preview` of a model that is named.
 
         Args:
             reference: a ModelReference, the same as plain data, or a word as `parse_reference`
                 takes it.
+            progress: share of a run that is done, for rates with a schedule. None: that of the
+                checkpoint, where one is named; else 0.
             arguments: presets, rate, seed, masked, top.
 
         Raises:
@@ -106,7 +114,10 @@ class Previewer:
         # One at a time: a model's mode is switched while it is looked at.
         with self._lock:
             one = self._open(reference)
-            return preview(one.model, one.tokenizer, text, counts=one.counts, **arguments)
+            done = one.progress if progress is None else progress
+            return preview(
+                one.model, one.tokenizer, text, scores=one.scores, progress=done, **arguments
+            )
 
     def _open(self, reference: ModelReference) -> _Loaded:
         key = reference.model_dump_json()
@@ -133,26 +144,10 @@ class Previewer:
         transformers_logging.disable_progress_bar()
         model = load_masked_lm(reference).to(self.device)
         tokenizer = load_tokenizer(source, reference.revision)
-        counts = None if reference.run is None else _counts(run_folder(reference.run), tokenizer)
-        return _Loaded(state, model, tokenizer, counts)
+        scores, progress = brought_scores(reference, tokenizer), progress_of(reference)
+        return _Loaded(state, model, tokenizer, scores, progress)
 
 
 def _file_times(folder: str) -> tuple[tuple[str, int], ...]:
     files = sorted(Path(folder).iterdir())
     return tuple((file.name, file.stat().st_mtime_ns) for file in files)
-
-
-def _counts(folder: Path, tokenizer: PreTrainedTokenizerBase) -> FrequencyScore | None:
-    """How often each type occurs in a run's corpus, while its packed rows are in the cache."""
-    from entromask.masking.frequency import FrequencyScore
-    from entromask.text.packing import cached_counts
-
-    try:
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
-        fingerprint = str(environment["corpus"]["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    spec = RunSpec.load(folder / "spec.yaml")
-    length, most = spec.pretraining.sequence_length, spec.corpus.max_tokens
-    counts = cached_counts(fingerprint, tokenizer, length, most)
-    return None if counts is None else FrequencyScore(counts)

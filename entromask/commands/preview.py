@@ -40,6 +40,14 @@ def preview(
         float | None, typer.Option(help="Masking rate; default: that of each preset.")
     ] = None,
     seed: Annotated[int, typer.Option(help="The masks are drawn from it.")] = 0,
+    progress: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the run that is done, 0 to 1, for rates with a schedule; default: that of "
+            "the checkpoint, else 0.",
+        ),
+    ] = None,
     masked: Annotated[
         str | None,
         typer.Option(metavar="N,N", help="Positions of tokens to hide, as the table counts them."),
@@ -56,7 +64,13 @@ def preview(
     reference = parse_reference(model)
     set_offline(RunSpec(teacher=reference if reference.hub is not None else None))
     result = Previewer().preview(
-        reference, words, presets=presets or (), rate=rate, seed=seed, masked=hidden
+        reference,
+        words,
+        presets=presets or (),
+        rate=rate,
+        seed=seed,
+        masked=hidden,
+        progress=progress,
     )
     if as_json:
         print(json.dumps(result, ensure_ascii=False))
@@ -144,7 +158,7 @@ def _masked_line(words: str, tokens: list[dict[str, Any]], entry: dict[str, Any]
     line = Text(entry["preset"], style="bold")
     if "error" in entry:
         return Text.assemble(line, ("  " + entry["error"], "italic"))
-    line = Text.assemble(line, f" ({len(entry['positions'])} at {entry['rate']:g}): ")
+    line = Text.assemble(line, f" ({len(entry['positions'])} at {entry['rate']:.4g}): ")
     chosen = [(tokens[i]["start"], tokens[i]["end"]) for i in entry["positions"]]
     # Tokens may share a character, as the bytes of an emoji do: one pair of brackets for it.
     joined: list[tuple[int, int]] = []

@@ -13,8 +13,10 @@ from transformers import PreTrainedTokenizerBase
 from entromask.errors import InputError
 from entromask.masking.corruption import corrupt
 from entromask.masking.noise import uniform
+from entromask.masking.rates import rate_at
 from entromask.masking.selection import select
-from entromask.spec import Masking, RateSchedule
+from entromask.masking.units import WordStarts, unit_starts
+from entromask.spec import Masking
 from entromask.spec_errors import describe
 
 IGNORED = -100  # transformers' label of a position that is not predicted
@@ -34,7 +36,7 @@ class Masker:
         seed: of the run.
 
     Raises:
-        InputError: the masking is not valid or not available yet, or the tokenizer does not fit.
+        InputError: the masking is not valid, or the tokenizer does not fit.
     """
 
     def __init__(
@@ -50,9 +52,18 @@ class Masker:
         special = sorted(set(tokenizer.all_special_ids))
         self._special = torch.tensor(special)
         self._ordinary = ordinary_ids(tokenizer)
+        self._tokenizer = tokenizer
+        self._word_starts: WordStarts | None = None
 
     def __call__(
-        self, rows: Tensor, row_ids: Tensor, epoch: int, scores: Tensor | None = None
+        self,
+        rows: Tensor,
+        row_ids: Tensor,
+        epoch: int,
+        scores: Tensor | None = None,
+        *,
+        words: Tensor | None = None,
+        progress: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Selects and corrupts positions.
 
@@ -62,15 +73,18 @@ class Masker:
             epoch: masks differ from epoch to epoch.
             scores: [B, T] floating point, higher for what `top` selects and `sample` prefers; a
                 NaN ranks lowest. None: uniform, whatever the masking (its warm-up, for one).
+            words: [B, T] bool, True where a word begins, as a packed corpus knows it; used by
+                the units word and span. None: told by the token types (`WordStarts`).
+            progress: share of the run that is done, from 0 to 1, for a rate with a schedule.
 
         Returns:
             input_ids [B, T] int64, and labels [B, T] int64: the original token where it is to be
             predicted, -100 elsewhere.
 
         Raises:
-            ValueError: shapes, types or devices that do not fit.
+            ValueError: shapes, types or devices that do not fit, or another progress.
         """
-        selected = self.positions(rows, row_ids, epoch, scores)
+        selected = self.positions(rows, row_ids, epoch, scores, words=words, progress=progress)
         self._to(rows.device)
         inputs = corrupt(
             rows,
@@ -83,21 +97,32 @@ class Masker:
         return inputs, rows.masked_fill(~selected, IGNORED)
 
     def positions(
-        self, rows: Tensor, row_ids: Tensor, epoch: int, scores: Tensor | None = None
+        self,
+        rows: Tensor,
+        row_ids: Tensor,
+        epoch: int,
+        scores: Tensor | None = None,
+        *,
+        words: Tensor | None = None,
+        progress: float = 0.0,
     ) -> Tensor:
         """[B, T] bool: the positions that a call with the same arguments selects.
 
         Exactly max(1, round(rate x maskable tokens)) in each row that has any.
         """
-        _check(rows, row_ids, scores)
+        _check(rows, row_ids, scores, words)
+        assert self.masking.rate is not None, "resolved"
+        maskable = self.maskable(rows)
+        noise = self._noise(row_ids, epoch, rows.shape[1])
         return select(
             scores,
-            self.maskable(rows),
-            rate=self._rate,
+            maskable,
+            rate=rate_at(self.masking.rate, progress),
             rule=str(self.masking.select),
-            noise=self._noise(row_ids, epoch, rows.shape[1]),
+            noise=noise,
             temperature=float(self.masking.temperature or 1.0),
             explore=float(self.masking.explore or 0.0),
+            starts=self._unit_starts(rows, words, maskable, noise),
         )
 
     def maskable(self, rows: Tensor) -> Tensor:
@@ -105,17 +130,27 @@ class Masker:
         self._to(rows.device)
         return ~torch.isin(rows, self._special)
 
+    def _unit_starts(
+        self,
+        rows: Tensor,
+        words: Tensor | None,
+        maskable: Tensor,
+        noise: Callable[[str], Tensor],
+    ) -> Tensor | None:
+        unit = str(self.masking.unit)
+        if unit == "token":
+            return None
+        if words is None:
+            self._word_starts = self._word_starts or WordStarts(self._tokenizer)
+            words = self._word_starts(rows)
+        return unit_starts(unit, words, maskable, noise)
+
     def _noise(self, row_ids: Tensor, epoch: int, length: int) -> Callable[[str], Tensor]:
         return lambda stream: uniform(self.seed, stream, epoch, row_ids, length)
 
     def _to(self, device: torch.device) -> None:
         if self._special.device != device:
             self._special, self._ordinary = self._special.to(device), self._ordinary.to(device)
-
-    @property
-    def _rate(self) -> float:
-        assert isinstance(self.masking.rate, float), "checked by _resolved"
-        return self.masking.rate
 
     @property
     def _corruption(self) -> Any:
@@ -152,27 +187,17 @@ def _name(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def _resolved(masking: Masking | Mapping[str, Any] | str) -> Masking:
-    """Every part written out, and nothing in it that this version cannot do."""
+    """Every part written out."""
     if not isinstance(masking, Masking):
         parts = {"preset": masking} if isinstance(masking, str) else dict(masking)
         try:
             masking = Masking.model_validate(parts)
         except ValidationError as error:
             raise InputError(f"masking: {describe(error)}", "see `entromask strategies`") from None
-    masking = masking.resolved()
-    if masking.unit != "token":
-        raise InputError(
-            f"masking.unit: '{masking.unit}' is not available yet", "use the unit token"
-        )
-    if isinstance(masking.rate, RateSchedule):
-        raise InputError(
-            f"masking.rate: a {masking.rate.schedule} schedule is not available yet",
-            "give one number, such as 0.15",
-        )
-    return masking
+    return masking.resolved()
 
 
-def _check(rows: Tensor, row_ids: Tensor, scores: Tensor | None) -> None:
+def _check(rows: Tensor, row_ids: Tensor, scores: Tensor | None, words: Tensor | None) -> None:
     if rows.dim() != 2 or rows.dtype != torch.int64:
         raise ValueError(f"rows must be [B, T] int64, not {_describe(rows)}")
     if row_ids.shape != rows.shape[:1] or row_ids.dtype != torch.int64:
@@ -184,7 +209,11 @@ def _check(rows: Tensor, row_ids: Tensor, scores: Tensor | None) -> None:
             f"scores must be floating point of the shape of rows, {tuple(rows.shape)}, "
             f"not {_describe(scores)}"
         )
-    for name, tensor in (("row_ids", row_ids), ("scores", scores)):
+    if words is not None and (words.shape != rows.shape or words.dtype != torch.bool):
+        raise ValueError(
+            f"words must be bool of the shape of rows, {tuple(rows.shape)}, not {_describe(words)}"
+        )
+    for name, tensor in (("row_ids", row_ids), ("scores", scores), ("words", words)):
         if tensor is not None and tensor.device != rows.device:
             raise ValueError(f"{name} is on {tensor.device}, rows on {rows.device}")
 

@@ -1,4 +1,4 @@
-"""Entropy of a model at the positions of rows, in both views, and the filling of a score store."""
+"""Entropy or surprisal of a model at the positions of rows, in both views, and their store."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from transformers import PreTrainedTokenizerBase
 from entromask.errors import InputError
 from entromask.masking.noise import uniform
 from entromask.masking.store import ScoreStore
-from entromask.modeling.entropy import token_entropy
+from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM, weights_fingerprint
 from entromask.settings import settings
 
 GROUPS = 7  # with 1/7 = 14 % of a row hidden at a time, the model sees what it was trained on
 View = Literal["visible", "masked"]
+Score = Literal["entropy", "surprisal"]
 
 # Groups are the same for every run: the scores belong to teacher and corpus, not to a seed.
 _GROUP_SEED = 0x67726F757073
@@ -44,48 +45,56 @@ class Rows(Protocol):
     def fingerprint(self) -> str: ...
 
 
-def visible_entropy(
+def visible_scores(
     model: SparseMaskedLM,
     input_ids: Tensor,
     *,
+    score: Score = "entropy",
     where: Tensor | None = None,
+    attention_mask: Tensor | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Entropy at each position when the model sees every token: one pass over the rows.
+    """The score of each position when the model sees every token: one pass over the rows.
 
     The model runs without dropout and is left in the mode it was in.
 
     Args:
         input_ids: [B, T], on any device.
+        score: see `position_scores`.
         where: [B, T] bool, the positions to score; the others get 0. None: all.
+        attention_mask: [B, T], 0 at padding, which is not attended; None: there is none.
         batch_size: rows of one forward pass; None: all.
 
     Returns:
         [B, T] nats, float32, on the device of input_ids.
     """
     device = next(model.parameters()).device
-    entropy = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
+    scores = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
     with evaluating(model):
         for part in _parts(len(input_ids), batch_size):
             rows = input_ids[part].to(device)
-            if where is None:
-                entropy[part] = _entropy(model, rows, None).view(rows.shape)
-            else:
+            here = torch.ones_like(rows, dtype=torch.bool)
+            if where is not None:
                 here = where[part].to(device)
-                entropy[part] = entropy[part].masked_scatter(here, _entropy(model, rows, here))
-    return entropy.to(input_ids.device)
+            attended = None if attention_mask is None else attention_mask[part].to(device)
+            states = model.states(rows, attended, where=here)
+            found = position_scores(model, states, rows[here], score)
+            scores[part] = scores[part].masked_scatter(here, found)
+    return scores.to(input_ids.device)
 
 
-def masked_entropy(
+def masked_scores(
     model: SparseMaskedLM,
     mask_id: int,
     special_ids: list[int],
     input_ids: Tensor,
     row_ids: Tensor,
     *,
+    score: Score = "entropy",
+    attention_mask: Tensor | None = None,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Entropy at each position when the model does not see its token.
+    """The score of each position when the model does not see its token.
 
     The positions of a row fall into 7 random groups (`hidden_groups`); each pass hides one group
     behind the mask token and scores it, so that each position is scored exactly once. The model
@@ -96,24 +105,53 @@ def masked_entropy(
         special_ids: token ids that are never hidden; their positions get 0.
         input_ids: [B, T], on any device.
         row_ids: [B] int64, the rows' numbers in the corpus; they decide the groups.
+        score: see `position_scores`.
+        attention_mask: [B, T], 0 at padding, which is neither attended nor hidden and gets 0;
+            None: there is none.
         batch_size: rows of one forward pass; None: all.
 
     Returns:
         [B, T] nats, float32, on the device of input_ids.
     """
     device = next(model.parameters()).device
-    entropy = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
+    scores = torch.zeros(input_ids.shape, dtype=torch.float32, device=device)
     special = torch.tensor(special_ids, device=device)
     with evaluating(model):
         for part in _parts(len(input_ids), batch_size):
             rows = input_ids[part].to(device)
-            groups = hidden_groups(~torch.isin(rows, special), row_ids[part].to(device))
+            hideable, attended = ~torch.isin(rows, special), None
+            if attention_mask is not None:
+                attended = attention_mask[part].to(device)
+                hideable &= attended.bool()
+            groups = hidden_groups(hideable, row_ids[part].to(device))
             for group in range(GROUPS):
                 here = groups == group
                 if bool(here.any()):
-                    scored = _entropy(model, rows.masked_fill(here, mask_id), here)
-                    entropy[part] = entropy[part].masked_scatter(here, scored)
-    return entropy.to(input_ids.device)
+                    states = model.states(rows.masked_fill(here, mask_id), attended, where=here)
+                    found = position_scores(model, states, rows[here], score)
+                    scores[part] = scores[part].masked_scatter(here, found)
+    return scores.to(input_ids.device)
+
+
+def position_scores(model: SparseMaskedLM, states: Tensor, tokens: Tensor, score: Score) -> Tensor:
+    """The scores of N positions, without gradients.
+
+    Args:
+        states: [N, e], of `SparseMaskedLM.states`.
+        tokens: [N] int64, the tokens that stand there.
+        score: `entropy` of the prediction, or `surprisal`, -ln p(token).
+
+    Returns:
+        [N] nats, float32.
+    """
+    if score == "entropy":
+        return token_entropy(states, *model.projection()).float()
+    return -token_log_probability(states, *model.projection(), tokens).float()
+
+
+def highest_score(model: SparseMaskedLM, score: Score) -> float:
+    """What a store's scale ends at, in nats: ln V for an entropy, 2 ln V for a surprisal."""
+    return math.log(len(model.projection()[0])) * (1 if score == "entropy" else 2)
 
 
 def hidden_groups(maskable: Tensor, row_ids: Tensor) -> Tensor:
@@ -138,8 +176,9 @@ def score_corpus(
     device: torch.device | str = "cpu",
     batch_size: int | None = None,
     on_progress: Progress | None = None,
+    score: Score = "entropy",
 ) -> None:
-    """Fills `store` with the entropies of all rows, from where it stands.
+    """Fills `store` with the scores of all rows, from where it stands.
 
     Two processes that start together fill it once: the second waits, and finds it complete.
 
@@ -147,13 +186,13 @@ def score_corpus(
         model: the teacher; moved to `device`.
         rows: [N, T] token ids.
         tokenizer: tells the mask token and the special tokens, whose positions get 0.
-        view: see `visible_entropy` and `masked_entropy`.
+        view: see `visible_scores` and `masked_scores`.
         batch_size: rows of one forward pass; None: as many as the device likes.
         on_progress: called with (rows done, rows in all) after each commit.
 
     Raises:
         DiskFullError: there is no room for the store.
-        InputError: the teacher's entropies are not finite.
+        InputError: the teacher's scores are not finite.
     """
     device = torch.device(device)
     model.to(device)
@@ -171,10 +210,18 @@ def score_corpus(
             row_ids = torch.from_numpy(chunk).to(device)
             special = torch.isin(tokens, torch.tensor(special_ids, device=device))
             if view == "visible":
-                scores = visible_entropy(model, tokens, where=~special, batch_size=at_once)
+                scores = visible_scores(
+                    model, tokens, score=score, where=~special, batch_size=at_once
+                )
             else:
-                scores = masked_entropy(
-                    model, mask_id, special_ids, tokens, row_ids, batch_size=at_once
+                scores = masked_scores(
+                    model,
+                    mask_id,
+                    special_ids,
+                    tokens,
+                    row_ids,
+                    score=score,
+                    batch_size=at_once,
                 )
             flops = _flops(model, tokens.numel(), int((~special).sum()), length, view)
             store.append(scores, seconds=time.perf_counter() - started, flops=flops)
@@ -189,17 +236,19 @@ def open_teacher_scores(
     view: str,
     device: torch.device | str = "cpu",
     on_progress: Progress | None = None,
+    score: Score = "entropy",
 ) -> tuple[ScoreStore, dict[str, float]]:
-    """The complete store of a teacher's entropies on a packed corpus; computed if need be.
+    """The complete store of a teacher's scores on a packed corpus; computed if need be.
 
-    The store lies in the cache under a fingerprint of the teacher's weights, the corpus and the
-    view. The costs are those of the whole store, whether or not this call has paid for them.
+    The store lies in the cache under a fingerprint of the teacher's weights, the corpus, the view
+    and the score. The costs are those of the whole store, whether or not this call has paid for
+    them.
 
     Returns:
         The store, and {"seconds", "flops"} that filling it took.
 
     Raises:
-        InputError: an unknown view, or entropies that are not finite.
+        InputError: an unknown view, or scores that are not finite.
         DiskFullError: there is no room for the store.
     """
     if view not in ("visible", "masked"):
@@ -213,13 +262,22 @@ def open_teacher_scores(
         "view": view,
         "groups": GROUPS if view == "masked" else 0,
     }
+    if score != "entropy":
+        identity["score"] = score
     rows, length = corpus.train.shape
-    highest = math.log(len(teacher.projection()[0]))
+    highest = highest_score(teacher, score)
     store = ScoreStore.under(settings().cache / "scores", identity, rows, length, highest)
     if not store.complete:
         checked: View = "visible" if view == "visible" else "masked"
         score_corpus(
-            teacher, corpus.train, tokenizer, checked, store, device, on_progress=on_progress
+            teacher,
+            corpus.train,
+            tokenizer,
+            checked,
+            store,
+            device,
+            on_progress=on_progress,
+            score=score,
         )
     return store, {"seconds": 0.0, "flops": 0.0} | store.facts
 
@@ -243,10 +301,6 @@ def score_levels(
     return 1 + int(np.searchsorted(held, 0.9 * held[-1]))
 
 
-def _entropy(model: SparseMaskedLM, rows: Tensor, where: Tensor | None) -> Tensor:
-    return token_entropy(model.states(rows, where=where), *model.projection()).float()
-
-
 def _parts(rows: int, batch_size: int | None) -> Iterator[slice]:
     step = batch_size or max(1, rows)
     return (slice(start, start + step) for start in range(0, rows, step))
@@ -254,14 +308,15 @@ def _parts(rows: int, batch_size: int | None) -> Iterator[slice]:
 
 @contextmanager
 def evaluating(model: SparseMaskedLM) -> Iterator[None]:
-    """Without dropout and without gradients; afterwards in the mode it was in."""
-    training = model.training
+    """Without dropout and without gradients; afterwards every module in the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.inference_mode():
             yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def _flops(model: SparseMaskedLM, tokens: int, scored: int, length: int, view: View) -> float:

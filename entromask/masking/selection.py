@@ -1,4 +1,4 @@
-"""Exactly k positions of each row, chosen by their scores."""
+"""Exactly k positions of each row, chosen by their scores, one by one or in units."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+
+from entromask.masking.units import first_positions, unit_means
 
 # Beyond every real score, and still fine enough for noise to order equal ones.
 _EXTREME = 1e9
@@ -40,6 +42,7 @@ def select(
     noise: Callable[[str], Tensor],
     temperature: float = 1.0,
     explore: float = 0.0,
+    starts: Tensor | None = None,
 ) -> Tensor:
     """The positions to predict: exactly `budget(maskable, rate)` in each row.
 
@@ -49,26 +52,44 @@ def select(
     the rule left over; a broken number of them is rounded up or down at random, so that the
     share holds on average.
 
+    With `starts`, whole units are drawn and ranked: a unit has the mean score of its positions
+    and one draw of noise, and its positions follow one another in the ranking, in their order.
+    The budget still holds exactly: where the positions taken from a ranking begin or end within
+    a unit, it is cut. So one unit a row at most is not whole, two with `middle` and `ends`, and
+    one more with `explore`.
+
     Args:
         scores: [B, T] or None for uniform positions. A NaN ranks as the lowest score, an infinite
             one as the lowest or highest.
         maskable: [B, T] bool.
         rule: one of SELECTIONS; without scores every rule is uniform.
         noise: name of a stream -> [B, T] uniform noise in (0, 1).
+        starts: [B, T] bool, True where a unit begins; units hold maskable positions alone, or
+            none. None: each position is a unit.
 
     Returns:
         [B, T] bool.
     """
+    if starts is not None:
+        first = first_positions(starts)
+        scores = None if scores is None else unit_means(scores, first)
+        noise = _of_units(noise, first)
+    whole = starts is not None
     k = budget(maskable, rate)[:, None]
     most = max(1, round(rate * maskable.shape[1]))
     if scores is None:
-        return _highest(noise("selection"), maskable, k, most)
+        return _highest(noise("selection"), maskable, k, most, whole)
     if explore == 0.0:
-        return _by_rule(scores, maskable, k, most, rule, noise, temperature)
+        return _by_rule(scores, maskable, k, most, rule, noise, temperature, whole)
     explored = (k * explore + noise("explore-share")[:, :1]).floor().to(torch.int64)
     explored = torch.minimum(explored, k)
-    chosen = _by_rule(scores, maskable, k - explored, most, rule, noise, temperature)
-    return chosen | _highest(noise("explore"), maskable & ~chosen, explored, most)
+    chosen = _by_rule(scores, maskable, k - explored, most, rule, noise, temperature, whole)
+    return chosen | _highest(noise("explore"), maskable & ~chosen, explored, most, whole)
+
+
+def _of_units(noise: Callable[[str], Tensor], first: Tensor) -> Callable[[str], Tensor]:
+    """The noise of each unit's first position at all of its positions."""
+    return lambda stream: noise(stream).gather(1, first)
 
 
 def _by_rule(
@@ -79,21 +100,30 @@ def _by_rule(
     rule: str,
     noise: Callable[[str], Tensor],
     temperature: float,
+    whole: bool,
 ) -> Tensor:
     if rule == "sample":
         finite = torch.nan_to_num(scores.to(torch.float64), -_EXTREME, _EXTREME, -_EXTREME)
         gumbel = -torch.log(-torch.log(noise("selection")))
-        return _highest(finite / temperature + gumbel, maskable, k, most)
+        return _highest(finite / temperature + gumbel, maskable, k, most, whole)
     finite = torch.nan_to_num(scores.to(torch.float32), -_EXTREME, _EXTREME, -_EXTREME)
-    order = _sortable(finite, noise("selection"), maskable).argsort(1, descending=True)
+    keys = _sortable(finite, noise("selection"), maskable)
+    order = keys.argsort(dim=1, descending=True, stable=whole)
     rank = torch.arange(scores.shape[1], device=scores.device)
     taken = _RANKS[rule](rank, maskable.sum(1, keepdim=True), k)
     return torch.zeros_like(maskable).scatter_(1, order, taken)
 
 
-def _highest(keys: Tensor, maskable: Tensor, k: Tensor, most: int) -> Tensor:
-    """The k maskable positions of each row with the highest keys; k <= most."""
-    order = keys.masked_fill(~maskable, -torch.inf).topk(most, dim=1).indices
+def _highest(keys: Tensor, maskable: Tensor, k: Tensor, most: int, whole: bool) -> Tensor:
+    """The k maskable positions of each row with the highest keys; k <= most.
+
+    `whole`: equal keys are those of one unit, and stay in the order of their positions.
+    """
+    keys = keys.masked_fill(~maskable, -torch.inf)
+    if whole:
+        order = keys.argsort(dim=1, descending=True, stable=True)[:, :most]
+    else:
+        order = keys.topk(most, dim=1).indices
     taken = torch.arange(most, device=keys.device) < k
     return torch.zeros_like(maskable).scatter_(1, order, taken)
 

@@ -90,7 +90,11 @@ WITHOUT_SEGMENTS = ("distilbert", "roberta", "modernbert")
 
 
 def build_model(
-    model: Model, tokenizer: PreTrainedTokenizerBase, sequence_length: int, seed: int
+    model: Model,
+    tokenizer: PreTrainedTokenizerBase,
+    sequence_length: int,
+    seed: int,
+    vocabulary: int | None = None,
 ) -> PreTrainedModel:
     """A masked language model with weights drawn from `seed`, in float32 on the CPU.
 
@@ -98,6 +102,7 @@ def build_model(
         model: resolved; its `init` is not looked at.
         tokenizer: gives the vocabulary size and the special tokens.
         sequence_length: tokens a row; learned positions reach exactly as far.
+        vocabulary: types that the model knows, where they are more than the tokenizer's.
 
     Raises:
         InputError: architecture or size is not in the tables.
@@ -115,7 +120,11 @@ def build_model(
     if model.architecture == "roberta" and tokenizer.pad_token_id is not None:
         positions += max(0, tokenizer.pad_token_id - 1)
     config = ARCHITECTURES[model.architecture](
-        SIZES[model.size], positions, model.dropout or 0.0, vocab_size=len(tokenizer), **special
+        SIZES[model.size],
+        positions,
+        model.dropout or 0.0,
+        vocab_size=vocabulary or len(tokenizer),
+        **special,
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -7,7 +7,7 @@ tensor of size positions x vocabulary outlives its chunk and no pass over it is 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,11 +16,36 @@ from torch import Tensor
 _CHUNK_ELEMENTS = 8 * 1024 * 1024
 
 
+class Statistics(NamedTuple):
+    """What a prediction was like at each of N positions, without gradients.
+
+    Attributes:
+        entropy: [N] float32, of the prediction, in nats.
+        surprisal: [N] float32, -ln p(target), in nats.
+        correct: [N] bool, whether the target was the best guess.
+    """
+
+    entropy: Tensor
+    surprisal: Tensor
+    correct: Tensor
+
+    @classmethod
+    def empty(cls, positions: int, device: torch.device) -> Statistics:
+        entropy, surprisal = torch.zeros(2, positions, device=device)
+        return cls(entropy, surprisal, torch.zeros(positions, dtype=torch.bool, device=device))
+
+
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        statistics: Statistics | None,
     ) -> Tensor:
+        """`statistics` is filled in place."""
         needs_gradient = any(ctx.needs_input_grad)
         loss = torch.zeros((), dtype=torch.float32, device=hidden.device)
         grad_hidden = torch.empty_like(hidden) if needs_gradient else None
@@ -33,13 +58,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
             chunk, target = hidden[start : start + rows], targets[start : start + rows, None]
             logits = torch.nn.functional.linear(chunk, projection, offset).float()
             logits -= logits.amax(dim=1, keepdim=True)
-            loss -= logits.gather(1, target).sum()
-            logits.exp_()
-            total = logits.sum(dim=1, keepdim=True)
-            loss += total.log().sum()
+            of_target = logits.gather(1, target)
+            exponentials = logits.exp_() if statistics is None else logits.exp()
+            total = exponentials.sum(dim=1, keepdim=True)
+            losses = total.log() - of_target
+            loss += losses.sum()
+            if statistics is not None:
+                here = slice(start, start + rows)
+                # H = ln s - (1/s) sum x exp(x), of the logits x below their largest.
+                weighted = torch.linalg.vecdot(exponentials, logits)[:, None] / total
+                statistics.entropy[here] = (total.log() - weighted).squeeze(1).clamp_(min=0)
+                statistics.surprisal[here] = losses.squeeze(1)
+                statistics.correct[here] = of_target.squeeze(1) == 0
             if grad_hidden is None or grad_weight is None:
                 continue
-            probabilities = logits.div_(total)
+            probabilities = exponentials.div_(total)
             probabilities.scatter_add_(1, target, torch.full_like(total, -1.0))
             if grad_bias is not None:
                 grad_bias += probabilities.sum(dim=0)
@@ -56,7 +89,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
         (scale,) = grad_outputs
         grads = (None if grad is None else grad * scale for grad in ctx.saved_tensors)
-        return (*grads, None)
+        return (*grads, None, None)
 
 
 @cache
@@ -70,7 +103,11 @@ def _liger() -> Any:
 
 
 def linear_cross_entropy(
-    hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    statistics: Statistics | None = None,
 ) -> Tensor:
     """Sum over N positions of -ln softmax(hidden weight^T + bias)[target], in nats.
 
@@ -79,6 +116,7 @@ def linear_cross_entropy(
         weight: [V, e].
         bias: [V] or None.
         targets: [N], each in [0, V).
+        statistics: of N positions; filled in place, at the price of one more pass over the logits.
 
     Returns:
         A float32 scalar, differentiable with respect to hidden, weight and bias.
@@ -86,7 +124,7 @@ def linear_cross_entropy(
     if torch.is_autocast_enabled(hidden.device.type):
         hidden = hidden.to(torch.get_autocast_dtype(hidden.device.type))
     with torch.autocast(hidden.device.type, enabled=False):
-        if hidden.is_cuda and _liger() is not None and len(targets):
+        if hidden.is_cuda and statistics is None and _liger() is not None and len(targets):
             weight = weight.to(hidden.dtype)
             bias = None if bias is None else bias.to(hidden.dtype)
             output = _liger().apply(
@@ -94,5 +132,7 @@ def linear_cross_entropy(
             )
             loss: Tensor = output[0] if isinstance(output, tuple) else output
             return loss.float()
-        result: Tensor = _LinearCrossEntropy.apply(hidden, weight, bias, targets)  # type: ignore[no-untyped-call]
+        result: Tensor = _LinearCrossEntropy.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, bias, targets, statistics
+        )
         return result

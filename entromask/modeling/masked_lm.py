@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from entromask.errors import InputError
-from entromask.modeling.linear_cross_entropy import linear_cross_entropy
+from entromask.modeling.linear_cross_entropy import Statistics, linear_cross_entropy
 
 # How each architecture turns encoder states into what its vocabulary projection takes.
 _HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
@@ -25,6 +25,45 @@ _HEADS: dict[str, Callable[[Any, Tensor], Tensor]] = {
     "electra": lambda model, hidden: model.generator_predictions(hidden),
     "modernbert": lambda model, hidden: model.head(hidden),
 }
+
+
+class Prediction(NamedTuple):
+    """What a forward pass of training gives.
+
+    Attributes:
+        loss: the sum of the cross-entropy in nats, or the loss of an `Objective`; has a gradient.
+        parts: [2], the sums that the loss of an objective is made of.
+        statistics: of the predicted positions, in row-major order, where asked for.
+        others: [m, e] head states of the further positions, where asked for.
+    """
+
+    loss: Tensor
+    parts: Tensor | None = None
+    statistics: Statistics | None = None
+    others: Tensor | None = None
+
+
+class Objective(Protocol):
+    """A loss in place of the cross-entropy, such as that of distillation."""
+
+    @property
+    def where(self) -> Tensor:
+        """[B, T] bool, the positions that it needs beside the predicted ones."""
+        ...
+
+    def loss(
+        self,
+        states: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        statistics: bool,
+    ) -> tuple[Tensor, Tensor, Statistics | None]:
+        """The loss at N positions, and [2] its parts without gradients; targets [N], or -100.
+
+        Statistics of all N positions where they are asked for.
+        """
+        ...
 
 
 class _Captured(Exception):  # noqa: N818 - it carries a result, not a failure
@@ -72,13 +111,20 @@ class SparseMaskedLM(nn.Module):
         Returns:
             [N, e], the chosen positions in row-major order.
         """
-        head = _HEADS.get(self.config.model_type)
-        if head is None:
-            hidden = self._capture(input_ids, attention_mask)
-            return hidden.flatten(0, 1) if where is None else hidden[where]
+        hidden = self._hidden(input_ids, attention_mask)
+        return self._head(hidden.flatten(0, 1) if where is None else hidden[where])
+
+    def _hidden(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        """[B, T, d], what `_head` takes."""
+        if self.config.model_type not in _HEADS:
+            return self._capture(input_ids, attention_mask)
         encoder = self.model.base_model
-        hidden = encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        return head(self.model, hidden.flatten(0, 1) if where is None else hidden[where])
+        hidden: Tensor = encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
+        return hidden
+
+    def _head(self, hidden: Tensor) -> Tensor:
+        head = _HEADS.get(self.config.model_type)
+        return hidden if head is None else head(self.model, hidden)
 
     def _capture(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
         def stop(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -97,13 +143,40 @@ class SparseMaskedLM(nn.Module):
             "use a masked language model of another architecture",
         )
 
-    def forward(self, input_ids: Tensor, labels: Tensor) -> Tensor:
-        """Sum of the cross-entropy in nats over the positions with labels >= 0; both [B, T]."""
-        where = labels >= 0
+    def forward(
+        self,
+        input_ids: Tensor,
+        labels: Tensor,
+        statistics: bool = False,
+        also: Tensor | None = None,
+        objective: Objective | None = None,
+    ) -> Prediction:
+        """The loss at the positions with labels >= 0, and what else the step asks about.
+
+        Args:
+            input_ids, labels: [B, T].
+            statistics: of these positions, see `Prediction`.
+            also: [B, T] bool, further positions whose head states are wanted, without gradients.
+            objective: in place of the cross-entropy.
+        """
+        hidden = self._hidden(input_ids)
+        predicted = labels >= 0
+        where = predicted if objective is None else predicted | objective.where
         weight, bias = self.projection()
-        return linear_cross_entropy(
-            self.states(input_ids, where=where), weight, bias, labels[where]
-        )
+        states, targets = self._head(hidden[where]), labels[where]
+        parts, found = None, None
+        if objective is not None:
+            loss, parts, found = objective.loss(states, weight, bias, targets, statistics)
+            if found is not None:
+                found = Statistics(*(values[targets >= 0] for values in found))
+        else:
+            found = Statistics.empty(len(targets), states.device) if statistics else None
+            loss = linear_cross_entropy(states, weight, bias, targets, found)
+        others = None
+        if also is not None:
+            with torch.no_grad():
+                others = self._head(hidden[also])
+        return Prediction(loss, parts, found, others)
 
 
 def check_projection(model: SparseMaskedLM) -> None:

@@ -16,7 +16,7 @@ from entromask.modeling.sources import NEEDED, model_source
 from entromask.spec import ModelReference
 
 # Of a checkpoint, what only the training reads; the optimizer's state is twice as large as a model.
-_OF_TRAINING = ("optimizer.safetensors", "diagnostics.safetensors")
+_OF_TRAINING = ("optimizer.safetensors", "diagnostics.safetensors", "scores.safetensors")
 
 
 def load_masked_lm(reference: ModelReference) -> SparseMaskedLM:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    AfterValidator,
     Discriminator,
     Field,
     SerializerFunctionWrapHandler,
@@ -29,7 +28,7 @@ class ModelReference(Part):
     hub: str | None = Field(None, description="a name on the Hugging Face Hub")
     revision: str | None = Field(None, description="of the Hub's repository")
     checkpoint: int | None = Field(
-        None, ge=0, description="for previews alone: the step of one of the run's checkpoints"
+        None, ge=0, description="the step of one of the run's checkpoints"
     )
 
     @model_validator(mode="after")
@@ -60,28 +59,13 @@ class ModelReference(Part):
         return f"{self._kind} {getattr(self, self._kind)}{at}"
 
 
-def _to_stay(reference: ModelReference) -> ModelReference:
-    if reference.checkpoint is not None:
-        raise PydanticCustomError(
-            "checkpoint_in_spec",
-            "a spec cannot name the checkpoint {step} of a run, which removes its older ones; copy "
-            "the folder checkpoints/step-{step} out of the run, and give the copy as path",
-            {"step": reference.checkpoint},
-        )
-    return reference
-
-
-# A model that is still there when a run that needs it starts, or goes on.
-LastingReference = Annotated[ModelReference, AfterValidator(_to_stay)]
-
-
 def _kind_of_init(value: Any) -> str:
     return "reference" if isinstance(value, dict | ModelReference) else "word"
 
 
 Init = Annotated[
     Annotated[Literal["scratch", "teacher-complete", "teacher-embeddings"], Tag("word")]
-    | Annotated[LastingReference, Tag("reference")],
+    | Annotated[ModelReference, Tag("reference")],
     Discriminator(_kind_of_init),
 ]
 
@@ -93,7 +77,9 @@ class Model(Part):
     size: Size | None = Field(None, description="default mini")
     init: Init = Field(
         "scratch",
-        description="`scratch`, or a model to continue from: `{path}`, `{run}` or `{hub}`",
+        description="`scratch`; `teacher-complete` (every layer that fits, from evenly spaced "
+        "layers of the teacher); `teacher-embeddings`; or a model to continue from: `{path}`, "
+        "`{run}`, `{run, checkpoint}` or `{hub}`",
     )
     dropout: float | None = Field(
         None, ge=0, lt=1, description="default: 0.0 for modernbert, 0.1 for the others"

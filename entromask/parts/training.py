@@ -9,16 +9,34 @@ from pydantic_core import PydanticCustomError
 
 from entromask.parts.base import Part, Share, exactly_one
 
+CACHED_TOP_K = 16
+
 
 class Distillation(Part):
-    """L = (1 - weight) L_mlm + weight T^2 KL(teacher_T || student_T)."""
+    """L = (1 - weight) L_mlm + weight T^2 KL(teacher_T || student_T), each a mean per token."""
 
-    weight: float = Field(0.5, ge=0, le=1, description="share of the distillation loss")
+    weight: float = Field(0.5, gt=0, le=1, description="share of the distillation loss")
     temperature: float = Field(2.0, gt=0, description="of teacher and student")
     positions: Literal["masked", "all"] = Field(
         "masked", description="where the distributions are compared"
     )
-    top_k: int | None = Field(None, ge=1, description="teacher logits kept, the tail in one bucket")
+    top_k: int | None = Field(
+        None,
+        ge=1,
+        description="teacher probabilities kept at a position, the tail in one bucket; default: "
+        "all of them, 16 with `cached`",
+    )
+    refresh: Literal["fresh", "cached"] = Field(
+        "fresh",
+        description="`cached`: the teacher predicts each position of the corpus once, behind a "
+        "mask, in place of a forward pass each step",
+    )
+
+    def resolved(self) -> Distillation:
+        """The same with every default written out."""
+        if self.refresh == "cached" and self.top_k is None:
+            return self.model_copy(update={"top_k": CACHED_TOP_K})
+        return self
 
 
 class Budget(Part):

@@ -92,12 +92,16 @@ class Catalogue(Calls):
         rate: float | None = None,
         seed: int = 0,
         masked: Sequence[int] = (),
+        progress: float | None = None,
     ) -> dict[str, Any]:
         """A text's tokens with their entropy and surprisal in nats, and what presets would mask.
 
         Args:
-            model: `{"run": ID}`, `{"path": FOLDER}` or `{"hub": NAME}`.
+            model: `{"run": ID}`, `{"run": ID, "checkpoint": STEP}`, `{"path": FOLDER}` or
+                `{"hub": NAME}`.
             masked: positions of tokens to hide.
+            progress: share of a run that is done, for rates with a schedule. None: that of the
+                checkpoint, where one is named; else 0.
         """
         body = PreviewRequest(
             text=text,
@@ -106,6 +110,7 @@ class Catalogue(Calls):
             rate=rate,
             seed=seed,
             masked=list(masked),
+            progress=progress,
         ).model_dump(exclude_none=True)
         return self._transport.send(Resource, "POST", "/v1/previews", body).model_dump()
 

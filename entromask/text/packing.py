@@ -19,17 +19,19 @@ from entromask.text.cache import build_once
 from entromask.text.corpus import Corpus, Document
 from entromask.text.documents import HELD_OUT_OF, SPLITS, Split
 from entromask.text.rows import RowCutter
-from entromask.text.tokenizer import encoder, tokenizer_fingerprint
+from entromask.text.tokenizer import encoder, tokenizer_fingerprint, word_encoder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# Raise it when the same text comes to give other rows.
-_VERSION = 1
+# Raise it when the same text comes to give other files.
+_VERSION = 2
 # Characters that are encoded at once: enough for all cores, little memory.
 _CHUNK = 512 * 1024
 # Held-out rows that a corpus under a limit has at least, if its text suffices.
 _FEWEST_HELD_OUT = 64
+# The highest bit of a token on its way into a row: it begins a word.
+_BEGINS = np.uint32(1 << 31)
 
 Progress = Callable[[int, int], None]
 
@@ -44,6 +46,7 @@ class PackedCorpus:
         validation: [M, T], the same.
         counts: [V] int64, how often each type occurs in the train rows; 0 for special tokens.
         folder: where the files are.
+        words: see `train_words`; None where the tokenizer does not know.
     """
 
     fingerprint: str
@@ -51,6 +54,22 @@ class PackedCorpus:
     validation: NDArray[Any]
     counts: NDArray[np.int64]
     folder: Path
+    words: NDArray[np.bool_] | None = None
+
+    @property
+    def train_words(self) -> NDArray[np.bool_]:
+        """[N, T] bool, a read-only memory map: whether the token begins a word; special tokens do.
+
+        Raises:
+            InputError: the tokenizer does not know where words begin.
+        """
+        if self.words is None:
+            raise InputError(
+                "the tokenizer is in pure Python and does not know where words begin, which "
+                "masking.unit 'word' and 'span' need",
+                "save the tokenizer as tokenizer.json, or use masking.unit: token",
+            )
+        return self.words
 
 
 def pack(
@@ -86,21 +105,27 @@ def pack(
         _Packing(corpus, tokenizer, sequence_length, limit, on_progress).write(place)
 
     build_once(folder, build, _is_whole, "the packed corpus")
-    meta = _meta(folder)
-    rows = {split: _open_rows(folder, split, meta) for split in SPLITS}
-    return PackedCorpus(folder.name, **rows, counts=np.load(folder / "counts.npy"), folder=folder)
+    return _opened(folder)
 
 
-def cached_counts(
+def cached_corpus(
     corpus_fingerprint: str,
     tokenizer: PreTrainedTokenizerBase,
     sequence_length: int,
     max_tokens: int | None,
-) -> NDArray[np.int64] | None:
-    """The counts [V] of a corpus that was packed on this machine; None where it is not cached."""
+) -> PackedCorpus | None:
+    """A corpus that was packed on this machine; None where it is not in the cache any more."""
     limit = None if max_tokens is None else max_tokens // sequence_length
     folder = _folder(corpus_fingerprint, tokenizer, sequence_length, limit)
-    return np.load(folder / "counts.npy") if _is_whole(folder) else None
+    return _opened(folder) if _is_whole(folder) else None
+
+
+def _opened(folder: Path) -> PackedCorpus:
+    meta = _meta(folder)
+    rows = {split: _open_rows(folder, split, meta) for split in SPLITS}
+    words = _open_words(folder, meta) if meta["words"] else None
+    counts = np.load(folder / "counts.npy")
+    return PackedCorpus(folder.name, **rows, counts=counts, folder=folder, words=words)
 
 
 def _folder(
@@ -115,6 +140,10 @@ def _rows_file(folder: Path, split: Split) -> Path:
     return folder / f"{split}.bin"
 
 
+def _words_file(folder: Path) -> Path:
+    return folder / "train.words"
+
+
 def _meta(folder: Path) -> dict[str, Any]:
     meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
     return meta
@@ -125,14 +154,22 @@ def _open_rows(folder: Path, split: Split, meta: dict[str, Any]) -> NDArray[Any]
     return np.memmap(_rows_file(folder, split), dtype=meta["dtype"], mode="r", shape=shape)
 
 
+def _open_words(folder: Path, meta: dict[str, Any]) -> NDArray[np.bool_]:
+    shape = (meta["rows"]["train"], meta["sequence_length"])
+    return np.memmap(_words_file(folder), dtype=np.bool_, mode="r", shape=shape)
+
+
 def _is_whole(folder: Path) -> bool:
     """Whether every file is there in its full size: somebody may have tidied up the cache."""
     try:
         meta = _meta(folder)
-        width = np.dtype(meta["dtype"]).itemsize * meta["sequence_length"]
+        tokens = {split: meta["rows"][split] * meta["sequence_length"] for split in SPLITS}
+        width = np.dtype(meta["dtype"]).itemsize
+        sizes = {_rows_file(folder, split): tokens[split] * width for split in SPLITS}
+        if meta["words"]:
+            sizes[_words_file(folder)] = tokens["train"]
         return (folder / "counts.npy").is_file() and all(
-            _rows_file(folder, split).stat().st_size == meta["rows"][split] * width
-            for split in SPLITS
+            file.stat().st_size == size for file, size in sizes.items()
         )
     except (OSError, ValueError, KeyError):
         return False
@@ -151,12 +188,12 @@ class _Packing:
     ) -> None:
         # Ids may have gaps, so that the largest can exceed the number of tokens.
         size = max(len(tokenizer), max(tokenizer.get_vocab().values()) + 1)
-        dtype = np.dtype(np.uint16 if size <= 65536 else np.uint32)
+        self.dtype = np.dtype(np.uint16 if size <= 65536 else np.uint32)
         self.corpus, self.length, self.on_progress = corpus, length, on_progress
         self.limits: dict[Split, int | None] = {"train": limit, "validation": None}
         if limit is not None and corpus.holds_out:
             self.limits["validation"] = max(_FEWEST_HELD_OUT, limit // HELD_OUT_OF)
-        self.encode = encoder(tokenizer)
+        self.encode, self.encode_words = encoder(tokenizer), word_encoder(tokenizer)
         self.special = np.zeros(size, dtype=bool)
         self.special[list(tokenizer.all_special_ids)] = True
         # Of the special tokens, only [UNK] can stand for something in a text.
@@ -165,8 +202,9 @@ class _Packing:
             self.framing[tokenizer.unk_token_id] = False
         self.counts = np.zeros(size, dtype=np.int64)
         frame = [tokenizer.cls_token, tokenizer.sep_token]
-        start, separator = tokenizer.convert_tokens_to_ids(frame)
-        self.cutters = {split: RowCutter(length, start, separator, dtype) for split in SPLITS}
+        start, separator = (_BEGINS | one for one in tokenizer.convert_tokens_to_ids(frame))
+        self.cutters = {split: RowCutter(length, start, separator, np.uint32) for split in SPLITS}
+        self.words_file: IO[bytes] | None = None
         self.written: dict[Split, int] = dict.fromkeys(SPLITS, 0)
 
     def write(self, folder: Path) -> None:
@@ -174,6 +212,8 @@ class _Packing:
             files: dict[Split, IO[bytes]] = {
                 split: stack.enter_context(_rows_file(folder, split).open("wb")) for split in SPLITS
             }
+            if self.encode_words is not None:
+                self.words_file = stack.enter_context(_words_file(folder).open("wb"))
             for splits, documents in self.corpus.passes():
                 for chunk in _chunks(documents):
                     for split in splits:
@@ -188,7 +228,8 @@ class _Packing:
         meta = {
             "rows": self.written,
             "sequence_length": self.length,
-            "dtype": self.cutters["train"].dtype.name,
+            "dtype": self.dtype.name,
+            "words": self.encode_words is not None,
         }
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         self._report(None)
@@ -201,14 +242,27 @@ class _Packing:
         if not texts or self._is_full(split):
             return
         cutter, limit = self.cutters[split], self.limits[split]
-        documents = [np.array(ids, dtype=cutter.dtype) for ids in self.encode(texts)]
-        rows = cutter.cut([ids[~self.framing[ids]] for ids in documents])
+        rows = cutter.cut(list(self._documents(texts, split)))
         if limit is not None:
             rows = rows[: limit - self.written[split]]
+        if split == "train" and self.words_file is not None:
+            self.words_file.write((rows >= _BEGINS).tobytes())
+        tokens = (rows & ~_BEGINS).astype(self.dtype)
         if split == "train":
-            self.counts += np.bincount(rows.ravel(), minlength=len(self.counts))
-        files[split].write(rows.tobytes())
-        self.written[split] += len(rows)
+            self.counts += np.bincount(tokens.ravel(), minlength=len(self.counts))
+        files[split].write(tokens.tobytes())
+        self.written[split] += len(tokens)
+
+    def _documents(self, texts: list[str], split: Split) -> Iterator[NDArray[np.uint32]]:
+        """The tokens of each text, with the bit for where words begin in training texts."""
+        if split == "validation" or self.encode_words is None:
+            for one in self.encode(texts):
+                tokens = np.array(one, dtype=np.uint32)
+                yield tokens[~self.framing[tokens]]
+        else:
+            for ids, begins in self.encode_words(texts):
+                usable = ~self.framing[ids]
+                yield (ids.astype(np.uint32) | begins * _BEGINS)[usable]
 
     def _check(self, split: Split) -> None:
         if self.written[split]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from entromask import spec
 from entromask.errors import DependencyMissingError, InputError
@@ -116,6 +120,88 @@ def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[li
     return lambda texts: [
         one.ids for one in plain.encode_batch_fast(texts, add_special_tokens=False)
     ]
+
+
+def word_encoder(
+    tokenizer: PreTrainedTokenizerBase,
+) -> Callable[[list[str]], list[tuple[NDArray[np.int64], NDArray[np.bool_]]]] | None:
+    """A function from texts to their ids, as of `encoder`, and whether each begins a word.
+
+    A token begins a word where the tokenizer's own word id changes, where there is whitespace
+    between it and the token before, where its own text begins with whitespace, and at the start
+    of a text. Word ids alone would not do: a SentencePiece tokenizer may see a whole text as one.
+
+    Returns:
+        A function giving ids [n] and begins [n] for each text; None for a tokenizer in pure
+        Python, which knows neither word ids nor offsets.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return None
+    plain, continues = _plain(backend), _continues(backend)
+
+    def encode(texts: list[str]) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+        if continues is not None:
+            encodings = plain.encode_batch_fast(texts, add_special_tokens=False)
+        else:
+            encodings = plain.encode_batch(texts, add_special_tokens=False)
+        ids = [np.array(one.ids, dtype=np.int64) for one in encodings]
+        if continues is not None:
+            return [(one, ~continues[one]) for one in ids]
+        return list(zip(ids, _word_starts(texts, encodings), strict=True))
+
+    return encode
+
+
+def _continues(backend: Any) -> NDArray[np.bool_] | None:
+    """[V], whether a type continues a word, of a tokenizer of which the types tell all of it.
+
+    Behind BERT's pre-tokenizer, which isolates "#", exactly the pieces after a word's first have
+    WordPiece's prefix. Encoding without word ids and offsets is a third faster. None: ask those.
+    """
+    state = json.loads(backend.to_str())
+    model, before = state["model"], state["pre_tokenizer"] or {}
+    if model["type"] != "WordPiece" or before.get("type") != "BertPreTokenizer":
+        return None
+    prefix = model["continuing_subword_prefix"]
+    if prefix != "##":
+        return None
+    added = {token["id"] for token in state["added_tokens"]}
+    continues = np.zeros(1 + max([*model["vocab"].values(), *added]), dtype=bool)
+    continues[[i for token, i in model["vocab"].items() if token.startswith(prefix)]] = True
+    continues[list(added)] = False
+    return continues
+
+
+def _word_starts(texts: list[str], encodings: list[Any]) -> list[NDArray[np.bool_]]:
+    """Whether each token of each text begins a word; all texts at once, for speed."""
+    sizes = np.array([len(one.ids) for one in encodings])
+    words = np.fromiter(chain.from_iterable(one.word_ids for one in encodings), np.int64)
+    pairs = chain.from_iterable(one.offsets for one in encodings)
+    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(words)).reshape(-1, 2)
+    # The texts as one, each with a line break behind it: an offset may point to a text's end.
+    lengths = np.array([len(text) + 1 for text in texts])
+    offsets += np.repeat(np.cumsum(lengths) - lengths, sizes)[:, None]
+    spaces = _spaces_before("\n".join([*texts, ""]))
+    starts = np.ones(len(words), dtype=bool)
+    # Whitespace from the end of the token before to this one's first character, with that one.
+    apart = spaces[offsets[1:, 0] + 1] > spaces[offsets[:-1, 1]]
+    starts[1:] = (words[1:] != words[:-1]) | apart
+    bounds = np.cumsum(sizes)
+    starts[(bounds - sizes)[sizes > 0]] = True
+    return np.split(starts, bounds[:-1])
+
+
+def _spaces_before(text: str) -> NDArray[np.int64]:
+    """How many whitespace characters there are before each place of a text, and in all."""
+    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    # No whitespace lies beyond the ideographic space. The information separators (1C to 1F) are
+    # whitespace for Python alone: tokenizers go by Unicode's White_Space.
+    table = np.array([chr(point).isspace() for point in range(0x3002)])
+    table[0x1C:0x20] = False
+    counts = np.zeros(len(points) + 1, dtype=np.int64)
+    np.cumsum(table[np.minimum(points, 0x3001)], out=counts[1:])
+    return counts
 
 
 def encode_with_offsets(

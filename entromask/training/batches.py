@@ -14,11 +14,15 @@ from entromask.errors import InputError
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows [b, T] int64 with their numbers [b] in the corpus, as they stand in `epoch`."""
+    """Rows [b, T] int64 with their numbers [b] in the corpus, as they stand in `epoch`.
+
+    `words` is [b, T] bool, True where a word begins, if the batches know it.
+    """
 
     rows: Tensor
     row_ids: Tensor
     epoch: int
+    words: Tensor | None = None
 
 
 @dataclass
@@ -28,6 +32,10 @@ class Batches:
     Each process of a distributed run takes every `world`-th row of the batch, so that the
     batch is the same for any number of processes. The rows that do not fill the last batch of
     an epoch are left out of that epoch.
+
+    Attributes:
+        rows: [N, T] token ids.
+        words: [N, T] bool, True where a word begins; None: the batches have none.
     """
 
     rows: NDArray[np.unsignedinteger]
@@ -35,6 +43,7 @@ class Batches:
     seed: int
     rank: int = 0
     world: int = 1
+    words: NDArray[np.bool_] | None = None
     _order: tuple[int, NDArray[np.int64]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,4 +72,5 @@ class Batches:
         batch = self._order[1][place * self.batch_size : (place + 1) * self.batch_size]
         ids = batch[self.rank :: self.world]
         rows = torch.from_numpy(self.rows[ids].astype(np.int64))
-        return Batch(rows, torch.from_numpy(ids.copy()), epoch)
+        words = None if self.words is None else torch.from_numpy(self.words[ids])
+        return Batch(rows, torch.from_numpy(ids.copy()), epoch, words)

@@ -25,6 +25,7 @@ class MaskDiagnostics:
     def __init__(self, rows: int, length: int, counts: NDArray[np.int64]) -> None:
         tracked, types = min(rows, _TRACKED_ROWS), len(counts)
         self._frequent = torch.from_numpy(frequent_types(counts))
+        self._effective_of_corpus = max(1.0, _effective(torch.from_numpy(counts)))
         self._state: dict[str, Tensor] = {
             "last_mask": torch.zeros(tracked, length, dtype=torch.bool),
             "ever_masked": torch.zeros(tracked, length, dtype=torch.bool),
@@ -78,19 +79,27 @@ class MaskDiagnostics:
         """The masks since the last call, for the curves: shares between 0 and 1.
 
         Returns:
-            `distinct_type_share`, `frequent_type_share` and `mask_repeat_rate`, as in `report`;
-            the last is absent while no row has come again.
+            `distinct_type_share`, `frequent_type_share`, `effective_type_ratio` and
+            `mask_repeat_rate`, as in `report`; the last is absent while no row has come again.
         """
         types, seen, repeats = (
             self._state[f"window_{name}"] for name in ("types", "seen", "repeats")
         )
-        shares = _shares(types, seen, self._frequent)
+        shares = self._shares(types, seen)
         again, before = (int(count) for count in repeats)
         if before:
             shares["mask_repeat_rate"] = again / before
         for counted in (types, seen, repeats):
             counted.zero_()
         return shares
+
+    def _shares(self, types: Tensor, seen: Tensor) -> dict[str, float]:
+        masked, met = int(types.sum()), int(seen.sum())
+        return {
+            "distinct_type_share": int((types > 0).sum()) / met if met else 0.0,
+            "frequent_type_share": int(types[self._frequent].sum()) / masked if masked else 0.0,
+            "effective_type_ratio": _effective(types) / self._effective_of_corpus,
+        }
 
     def report(self, tokens: list[str]) -> dict[str, Any]:
         """The mask part of `diagnostics` in results.json.
@@ -104,6 +113,8 @@ class MaskDiagnostics:
             share of the maskable positions of the visited rows that were ever masked;
             `distinct_type_share`: types masked at least once / types met;
             `frequent_type_share`: share of the masks that fell on the 100 most frequent types;
+            `effective_type_ratio`: exp of the entropy of the masked types over that of the
+            corpus, about 1 for random masks, and near 0 when a few types are all that is masked;
             `top_masked_types`: the ten most masked types with their share of the masks.
         """
         state = self._state
@@ -115,16 +126,15 @@ class MaskDiagnostics:
         return {
             "mask_repeat_rate": again / before if before else None,
             "position_coverage": int(state["ever_masked"].sum()) / maskable if maskable else None,
-            **(_shares(types, state["seen_types"], self._frequent)),
+            **self._shares(types, state["seen_types"]),
             "top_masked_types": {
                 tokens[type_]: int(types[type_]) / total for type_ in top if types[type_]
             },
         }
 
 
-def _shares(types: Tensor, seen: Tensor, frequent: Tensor) -> dict[str, float]:
-    masked, met = int(types.sum()), int(seen.sum())
-    return {
-        "distinct_type_share": int((types > 0).sum()) / met if met else 0.0,
-        "frequent_type_share": int(types[frequent].sum()) / masked if masked else 0.0,
-    }
+def _effective(counts: Tensor) -> float:
+    """exp of the entropy of the types: of so many equally frequent types it would be the same."""
+    shares = counts[counts > 0].double()
+    shares /= shares.sum()
+    return float((-(shares * shares.log()).sum()).exp()) if len(shares) else 0.0

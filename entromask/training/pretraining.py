@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate import Accelerator
@@ -16,12 +17,12 @@ from transformers import PreTrainedTokenizerBase
 from entromask.checkpoints import checkpoints, step_of
 from entromask.errors import NonFiniteLossError
 from entromask.masking import Masker
-from entromask.masking.store import ScoreStore
 from entromask.modeling.architectures import save_without_weights
-from entromask.modeling.masked_lm import SparseMaskedLM, model_tensors
+from entromask.modeling.masked_lm import Prediction, SparseMaskedLM, model_tensors
 from entromask.spec import RunSpec
 from entromask.text.packing import PackedCorpus
-from entromask.training.batches import Batches
+from entromask.training.agreement import CacheAgreement
+from entromask.training.batches import Batch, Batches
 from entromask.training.checkpoint import (
     load_latest,
     load_optimizer,
@@ -31,12 +32,20 @@ from entromask.training.checkpoint import (
 )
 from entromask.training.cost import Cost
 from entromask.training.diagnostics import MaskDiagnostics
+from entromask.training.distilling import DistillationTask, Distiller
 from entromask.training.schedule import Schedule
-from entromask.training.scores import batch_scores
-from entromask.training.validation import CommonValidation
+from entromask.training.scores import CachedScores, Inputs, batch_scores
+from entromask.training.validation import CommonValidation, Measured
+
+if TYPE_CHECKING:
+    from entromask.masking.prediction_store import PredictionStore
+    from entromask.masking.store import ScoreStore
 
 # The plateau is left when the common loss is this far below the unigram loss (in nats).
 PLATEAU_MARGIN = 0.5
+# A selection has collapsed when its masked types are effectively fewer than this share of those
+# of random masks: hard selection of the lowest entropies gives about 0.03, sampling 0.5 and more.
+COLLAPSED = 0.1
 _LOG_EVERY = 10
 
 # (type, step, metrics): an event of the run, as in events.jsonl.
@@ -59,8 +68,12 @@ class Progress:
     strategy_start_step: int | None = None
     best_loss: float | None = None
     best_step: int | None = None
-    # The sum of the losses since the last report of their mean.
+    collapse_step: int | None = None
+    entropy_histograms: list[dict[str, Any]] = field(default_factory=list)
+    cache_agreement: list[dict[str, float]] = field(default_factory=list)
+    # The sums since the last report of their means: of the loss and of its two parts, if any.
     unreported_loss: float = 0.0
+    unreported_parts: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass
@@ -69,7 +82,9 @@ class Pretraining:
 
     Attributes:
         model: already on its device and in float32 (precision is autocast's).
-        store: the teacher's scores, where the masking's source is a teacher.
+        store: the teacher's scores, where the masking reads them from a store.
+        teacher: asked each step, on the model's device; None where nothing asks it.
+        predictions: the teacher's stored predictions, where distillation reads them.
         folder: where checkpoints go.
         emit: hears of progress, metrics, checkpoints and warnings.
         should_stop: asked before each step.
@@ -80,6 +95,8 @@ class Pretraining:
     tokenizer: PreTrainedTokenizerBase
     corpus: PackedCorpus
     store: ScoreStore | None
+    teacher: SparseMaskedLM | None
+    predictions: PredictionStore | None
     accelerator: Accelerator
     folder: Path
     emit: Emit
@@ -94,17 +111,37 @@ class Pretraining:
             self.spec.seed,
             accelerator.process_index,
             accelerator.num_processes,
+            words=None if self.spec.masking.unit == "token" else self.corpus.train_words,
         )
         self.schedule = Schedule.of(pretraining, len(self.corpus.train))
         self.masker = Masker(self.spec.masking, self.tokenizer, seed=self.spec.seed)
-        self.scores = batch_scores(
+        inputs = Inputs(
             self.spec.masking,
             self.model,
-            self.corpus.counts,
+            self.teacher,
+            self.corpus,
+            self.tokenizer,
             self.store,
             self.masker,
             accelerator,
+            self.folder.with_name("scores"),
+            self.spec.seed,
             rows_at_once=-(-pretraining.batch_size // pretraining.gradient_accumulation),
+        )
+        self.scores = batch_scores(inputs)
+        self.agreement = (
+            CacheAgreement(inputs, self.scores) if isinstance(self.scores, CachedScores) else None
+        )
+        self.distiller = (
+            Distiller(
+                self.spec.distillation,
+                self.teacher,
+                self.predictions,
+                self.masker.mask_id,
+                accelerator,
+            )
+            if self.spec.distillation is not None
+            else None
         )
         self.cost = Cost.of(self.model, pretraining.sequence_length)
         self.validation = CommonValidation(
@@ -130,7 +167,9 @@ class Pretraining:
         """
         state, schedule, accelerator = self.progress, self.schedule, self.accelerator
         started, start_seconds, start_step = time.perf_counter(), state.seconds, state.step
-        self.unreported = torch.tensor(state.unreported_loss, device=accelerator.device)
+        self.unreported = torch.tensor(
+            [state.unreported_loss, *state.unreported_parts], device=accelerator.device
+        )
         self.replica.train()
         while schedule.fraction(state.step, state.seconds) < 1:
             if self._sum_over_processes(float(self.should_stop())) > 0:
@@ -145,39 +184,41 @@ class Pretraining:
                     state.seconds if accelerator.is_main_process else 0.0
                 )
             if state.step % _LOG_EVERY == 0:
-                self.log(self.unreported.item() / _LOG_EVERY, rate, start_step, start_seconds)
+                means = (self.unreported / _LOG_EVERY).tolist()
+                self.log(means, rate, start_step, start_seconds)
                 self.unreported.zero_()
             self.look()
             if state.step % self.spec.pretraining.checkpoint_every == 0:
                 self.checkpoint()
         if not checkpoints(self.folder) or step_of(checkpoints(self.folder)[0]) != state.step:
             self.checkpoint()
+        self.scores.close()
         return state
 
     def step(self, rate: float) -> Tensor:
-        """One optimizer step; returns the mean loss over this process's masked positions."""
+        """One optimizer step.
+
+        Returns:
+            [3]: this process's mean loss and, where distilled, the cross-entropy and
+            KL(teacher || student) that it is made of, else 0.
+        """
         state, accelerator = self.progress, self.accelerator
         batch = self.batches[state.step]
         # Dropout is a function of seed and step, so that a resumed run needs no saved generator.
         torch.manual_seed(_mix(self.spec.seed, state.step, accelerator.process_index))
-        scores = self.scores(batch.rows, batch.row_ids) if self.strategy_is_on() else None
-        inputs, labels = self.masker(batch.rows, batch.row_ids, batch.epoch, scores)
-        if self.strategy_is_on():
-            maskable = self.masker.maskable(batch.rows)
+        on = self.strategy_is_on()
+        inputs, labels = self.masker(
+            batch.rows,
+            batch.row_ids,
+            batch.epoch,
+            self.scores(batch) if on else None,
+            words=batch.words,
+            progress=self.schedule.fraction(state.step, state.seconds),
+        )
+        maskable = self.masker.maskable(batch.rows)
+        if on:
             self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
-        predicted = int((labels >= 0).sum())
-        total = round(self._sum_over_processes(predicted))
-        parts = min(self.spec.pretraining.gradient_accumulation, len(inputs))
-        loss = torch.zeros((), device=accelerator.device)
-        for part, (x, y) in enumerate(
-            zip(inputs.chunk(parts), labels.chunk(parts), strict=True), start=1
-        ):
-            x, y = x.to(accelerator.device), y.to(accelerator.device)
-            if part < parts:
-                with accelerator.no_sync(self.replica):
-                    loss += self.backward(x, y, total)
-            else:
-                loss += self.backward(x, y, total)
+        loss, predicted = self.gradients(batch, inputs, labels, maskable)
         if self.spec.pretraining.gradient_clipping is not None:
             accelerator.clip_grad_norm_(
                 self.replica.parameters(), self.spec.pretraining.gradient_clipping
@@ -186,12 +227,52 @@ class Pretraining:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self.scores.stepped()
         tokens = batch.rows.numel() * accelerator.num_processes
-        state.flops += self.cost.training(tokens, total)
-        if scores is not None and self.spec.masking.source == "self":
-            state.flops += self.cost.forward(tokens, tokens)
-        state.masked_tokens += total
-        return loss / max(1, predicted)
+        state.flops += self.cost.training(tokens, predicted)
+        if on:
+            state.flops += self.scores.flops(self.cost, tokens)
+        if self.distiller is not None:
+            state.flops += self.distiller.flops(tokens, predicted, batch.rows.shape[1])
+        state.masked_tokens += predicted
+        return loss
+
+    def gradients(
+        self, batch: Batch, inputs: Tensor, labels: Tensor, maskable: Tensor
+    ) -> tuple[Tensor, int]:
+        """The gradients of a batch, part by part.
+
+        Returns:
+            [3] as of `step`, and how many positions are predicted over all processes.
+        """
+        device = self.accelerator.device
+        own = int((labels >= 0).sum())
+        total = round(self._sum_over_processes(own))
+        tasks = None
+        if self.distiller is not None:
+            where = self.distiller.positions(inputs, labels, maskable)
+            compared = round(self._sum_over_processes(int(where.sum())))
+            tasks = self.distiller.tasks(batch.row_ids, labels, where, total, compared)
+        also = self.scores.also(batch, labels)
+        parts = min(self.spec.pretraining.gradient_accumulation, len(inputs))
+        pieces = [None if one is None else one.chunk(parts) for one in (inputs, labels, also)]
+        loss, found = torch.zeros(3, device=device), []
+        for part in range(parts):
+            x, y, more = (None if one is None else one[part].to(device) for one in pieces)
+            assert x is not None
+            assert y is not None
+            # Gradients are summed over the processes once, with the last part.
+            waits = part < parts - 1
+            with self.accelerator.no_sync(self.replica) if waits else nullcontext():
+                task = None if tasks is None else tasks(x, part, parts)
+                prediction = self.backward(x, y, more, total, task)
+            found.append(prediction)
+            if task is None:
+                loss[0] += prediction.loss / max(1, own)
+            else:
+                loss += task.means(prediction)
+        self.scores.learn(batch, inputs, labels, found)
+        return loss, total
 
     def _sum_over_processes(self, value: float) -> float:
         if self.accelerator.num_processes == 1:
@@ -199,15 +280,24 @@ class Pretraining:
         own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
         return float(self.accelerator.reduce(own, reduction="sum"))
 
-    def backward(self, inputs: Tensor, labels: Tensor, total: int) -> Tensor:
-        """Adds a part's gradient of the mean over all `total` predictions; returns its loss sum."""
+    def backward(
+        self,
+        inputs: Tensor,
+        labels: Tensor,
+        also: Tensor | None,
+        total: int,
+        task: DistillationTask | None,
+    ) -> Prediction:
+        """Adds the gradient of a part of the batch; `total` predictions make the batch."""
         with self.accelerator.autocast():
-            loss = self.replica(inputs, labels)
+            prediction: Prediction = self.replica(
+                inputs, labels, self.scores.statistics, also, task
+            )
         # DistributedDataParallel averages gradients over processes; the mean over predictions
         # needs their sum.
-        self.accelerator.backward(loss * (self.accelerator.num_processes / max(1, total)))
-        detached: Tensor = loss.detach()
-        return detached
+        scale = self.accelerator.num_processes / (max(1, total) if task is None else 1)
+        self.accelerator.backward(prediction.loss * scale)
+        return prediction._replace(loss=prediction.loss.detach())
 
     def strategy_is_on(self) -> bool:
         """False in the warm-up, while masks are uniform."""
@@ -220,9 +310,10 @@ class Pretraining:
             state.strategy_start_step = state.step
         return on
 
-    def log(self, loss: float, rate: float, start_step: int, start_seconds: float) -> None:
+    def log(self, losses: list[float], rate: float, start_step: int, start_seconds: float) -> None:
         """Reports the mean loss of the last steps; stops a run that has diverged."""
         state, pretraining = self.progress, self.spec.pretraining
+        loss, cross_entropy, divergence = losses
         if loss != loss or abs(loss) == float("inf"):
             raise NonFiniteLossError(
                 f"the training loss is {loss} at step {state.step}",
@@ -246,7 +337,12 @@ class Pretraining:
                 "fraction": spent,
                 "flops": state.flops,
                 "seconds": state.seconds,
-            },
+            }
+            | (
+                {"cross_entropy": cross_entropy, "distillation_divergence": divergence}
+                if self.distiller is not None
+                else {}
+            ),
         )
 
     def look(self) -> None:
@@ -256,7 +352,7 @@ class Pretraining:
         if not due and (state.plateau_exit_step is not None or state.step % self._plateau_every):
             return
         measured = self.validation.measure(self.model, entropy=due)
-        loss, unigram_loss = measured["loss"], self.validation.unigram_loss
+        loss, unigram_loss = measured.loss, self.validation.unigram_loss
         if state.plateau_exit_step is None and loss < unigram_loss - PLATEAU_MARGIN:
             state.plateau_exit_step = state.step
             self.emit(
@@ -269,12 +365,31 @@ class Pretraining:
         if due:
             metrics = {
                 "validation_loss": loss,
-                "validation_entropy": measured["entropy"],
+                "validation_entropy": measured.entropy,
                 "unigram_loss": unigram_loss,
             }
             if self.strategy_is_on():
-                metrics |= self.diagnostics.window()
+                metrics |= self.diagnostics.window() | self._agreement()
             self.emit("metrics", step=state.step, total=self.schedule.total_steps, metrics=metrics)
+            self._remember(measured, metrics)
+
+    def _agreement(self) -> dict[str, float]:
+        if self.agreement is None:
+            return {}
+        spent = self.schedule.fraction(self.progress.step, self.progress.seconds)
+        found = self.agreement.measure(self.progress.step // self.batches.per_epoch, spent)
+        self.progress.cache_agreement.append({"step": self.progress.step, **found})
+        return found
+
+    def _remember(self, measured: Measured, metrics: dict[str, float | None]) -> None:
+        """The histogram of the predictions' entropy, and the first sign of a collapse."""
+        state = self.progress
+        histogram = {"entropy": measured.histogram, "highest": measured.highest}
+        state.entropy_histograms.append({"step": state.step, "shares": measured.histogram})
+        self.emit("histogram", step=state.step, total=self.schedule.total_steps, metrics=histogram)
+        ratio = metrics.get("effective_type_ratio")
+        if state.collapse_step is None and ratio is not None and ratio < COLLAPSED:
+            state.collapse_step = state.step
 
     def checkpoint(self) -> None:
         """Writes a checkpoint on the main process; keeps the last two and the best.
@@ -285,7 +400,8 @@ class Pretraining:
         if not self.accelerator.is_main_process:
             return
         state = self.progress
-        state.unreported_loss = self.unreported.item()
+        state.unreported_loss, *parts = self.unreported.tolist()
+        state.unreported_parts = (parts[0], parts[1])
         loss = self.validation.loss(self.model)
         if state.best_loss is None or loss < state.best_loss:
             state.best_loss, state.best_step = loss, state.step
@@ -294,6 +410,8 @@ class Pretraining:
             "optimizer": optimizer_tensors(self.optimizer),
             "diagnostics": self.diagnostics.state(),
         }
+        if scores := self.scores.tensors():
+            tensors["scores"] = scores
         scaler = self.accelerator.scaler
         extra = {"scaler": scaler.state_dict()} if scaler is not None else {}
         save_checkpoint(
@@ -332,6 +450,8 @@ class Pretraining:
                 own[name].copy_(tensor)
         load_optimizer(self.optimizer, tensors["optimizer"])
         self.diagnostics.load_state(tensors["diagnostics"])
+        if "scores" in tensors:
+            self.scores.load(tensors["scores"])
         if self.accelerator.scaler is not None and "scaler" in state:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         known: dict[str, Any] = {

@@ -5,7 +5,9 @@ Losses on a strategy's own masks cannot be compared; these can.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +23,7 @@ from entromask.spec import Masking
 # One seed for every run: the masks depend on the rows alone.
 _SEED = 15
 FREQUENT_TYPES = 100
+_BINS = 20
 _CHUNK_ELEMENTS = 8 * 1024 * 1024
 
 
@@ -29,6 +32,20 @@ def frequent_types(counts: NDArray[np.int64]) -> NDArray[np.bool_]:
     frequent = np.zeros(len(counts), dtype=bool)
     frequent[np.argsort(-counts, kind="stable")[:FREQUENT_TYPES]] = True
     return frequent & (counts > 0)
+
+
+class Measured(NamedTuple):
+    """A look at a model on the common masks: means over positions, in nats.
+
+    Attributes:
+        entropy: None where it was not asked for.
+        histogram: the share of the positions in each of 20 bins of entropy from 0 to `highest`.
+    """
+
+    loss: float
+    entropy: float | None = None
+    histogram: list[float] | None = None
+    highest: float | None = None
 
 
 class CommonValidation:
@@ -67,21 +84,23 @@ class CommonValidation:
 
     def loss(self, model: SparseMaskedLM) -> float:
         """Mean common loss in nats on the quick rows."""
-        return self.measure(model)["loss"]
+        return self.measure(model).loss
 
-    def measure(self, model: SparseMaskedLM, entropy: bool = False) -> dict[str, float]:
-        """`loss` and, if asked for, `entropy`: means in nats over the quick rows' masked positions.
-
-        The entropy is that of the predictions (`token_entropy`).
-        """
+    def measure(self, model: SparseMaskedLM, entropy: bool = False) -> Measured:
+        """The loss and, if asked for, the entropy of the predictions on the quick rows."""
         inputs, labels = (part[: self._quick_rows] for part in self._validation)
         states, targets = self._states(model, (inputs, labels))
         losses, _ = self._score(model, states, targets, None)
-        found = {"loss": float(losses.double().mean())}
-        if entropy:
-            weight, bias = model.projection()
-            found["entropy"] = float(token_entropy(states, weight, bias).double().mean())
-        return found
+        loss = float(losses.double().mean())
+        if not entropy:
+            return Measured(loss)
+        weight, bias = model.projection()
+        entropies = token_entropy(states, weight, bias).double().cpu()
+        # The bins are closed at both ends of the range, which rounding can leave by a little.
+        highest = math.log(len(weight))
+        bins = torch.histc(entropies.clamp(0, highest), _BINS, 0, highest)
+        shares = [round(share, 5) for share in (bins / len(entropies)).tolist()]
+        return Measured(loss, float(entropies.mean()), shares, highest)
 
     def report(self, model: SparseMaskedLM) -> dict[str, float]:
         """The `validation` part of results.json, all losses in nats."""
@@ -133,7 +152,9 @@ class CommonValidation:
         which are the corpus's own; each round moves every type by the log of their ratio.
         """
         states, targets = self._states(model, self._refit)
-        wanted = self._unigram.to(states.device).exp()
+        # A model may predict more types than its tokenizer has: padding to a round number.
+        wanted = torch.zeros(len(model.projection()[0]), device=states.device)
+        wanted[: len(self._unigram)] = self._unigram.to(states.device).exp()
         added = torch.zeros_like(wanted)
         # A pseudo-count keeps types that the sample says nothing about where they are.
         prior = 1.0 / len(targets)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import streamlit as st
 
@@ -29,6 +30,7 @@ _PRESETS = ("random", "self-entropy-sample", "teacher-masked-entropy-sample")
 _LONGEST, _LONGEST_IN_URL = 100_000, 1000
 _TEXT, _SEEN = "entropy_text", "entropy_text_of_url"
 _AGAIN = 3.0
+_OWN = "the checkpoint's own"
 
 
 def text_input() -> str:
@@ -54,10 +56,25 @@ def text_input() -> str:
     return text
 
 
-def controls() -> tuple[list[str], float | None, int]:
-    """(presets, rate, seed) to preview; None: each preset's own rate."""
+@dataclass(frozen=True)
+class Masks:
+    """What is asked about presets.
+
+    `rate` None: each preset's own. `progress`, the share of a run that is done, None: that of each
+    checkpoint, and the start for any other model.
+    """
+
+    presets: list[str]
+    rate: float | None
+    seed: int
+    progress: float | None
+
+
+def controls() -> Masks:
+    """Shows the choice of presets, and of what else their masks depend on."""
     st.subheader("What presets would mask", anchor=False)
-    names = [one.name for one in _strategies() if one.available]
+    strategies = _strategies()
+    names = [one.name for one in strategies]
     left, middle, right = st.columns([4, 1, 1])
     presets = left.multiselect(
         "Presets",
@@ -79,21 +96,34 @@ def controls() -> tuple[list[str], float | None, int]:
         placeholder="each preset's own",
     )
     seed = right.number_input("Seed", 0, 2**32 - 1, 0, key="seed", bind="query-params")
-    return presets, rate, seed
+    scheduled = [one.name for one in strategies if isinstance(one.parts.get("rate"), dict)]
+    changing = [name for name in presets if name in scheduled]
+    progress = _progress(changing) if changing and rate is None else None
+    return Masks(presets, rate, seed, progress)
+
+
+def _progress(changing: Sequence[str]) -> float | None:
+    chosen = st.select_slider(
+        "Share of the run that is done",
+        [_OWN, *(f"{share} %" for share in range(0, 101, 5))],
+        key="progress",
+        bind="query-params",
+        help=f"the rate of {', '.join(changing)} changes over a run; a checkpoint's own share is "
+        "how far its run was, any other model's is the start",
+    )
+    return None if chosen == _OWN else int(chosen.removesuffix(" %")) / 100
 
 
 def _strategies() -> list[Strategy]:
     return known("strategies", None, lambda: client().strategies())
 
 
-def previews(
-    text: str, chosen: Sequence[Choice], presets: list[str], rate: float | None, seed: int
-) -> dict[str, Preview]:
+def previews(text: str, chosen: Sequence[Choice], masks: Masks) -> dict[str, Preview]:
     """What each model says, by id; one that fails says why and does not hide the others."""
     found = {}
     for choice in chosen:
         with st.spinner(f"Asking {literal(choice.name)} …"), one_model(choice, "plain"):
-            found[choice.id] = ask(choice.reference, text, presets=presets, rate=rate, seed=seed)
+            found[choice.id] = ask(choice.reference, text, **vars(masks))
     return found
 
 
@@ -165,14 +195,14 @@ def page() -> None:
         st.info("Write a sentence or two above to see how unsure the models are at each token.")
         return
     place = st.container()
-    presets, rate, seed = controls()
+    masks = controls()
     with place:
-        plain = previews(text, chosen, presets, rate, seed)
+        plain = previews(text, chosen, masks)
         able = [choice for choice in chosen if choice.id in plain]
         if able:
             look(text, able, plain)
     if able:
-        rows(text, [(choice.name, plain[choice.id]) for choice in able], presets)
+        rows(text, [(choice.name, plain[choice.id]) for choice in able], masks.presets)
 
 
 def no_worker(error: ApiError) -> None:

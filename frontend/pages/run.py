@@ -14,6 +14,7 @@ from entromask.resources import OVER, Run
 from frontend.parts.actions import ACTIONS, act, tell
 from frontend.parts.known import events_of, known, version_of
 from frontend.parts.run.artifacts import show_artifacts
+from frontend.parts.run.entropy_map import show_entropy_map
 from frontend.parts.run.result_tables import cost_rows, mask_rows, top_types, validation_rows
 from frontend.parts.run.run_curves import KEYS, MAX_POINTS, show_curves
 from frontend.parts.run.run_edit import edit
@@ -149,6 +150,7 @@ def overview(api: Client, run: Run) -> None:
     st.markdown("#### Curves")
     if any(series.points for series in history.series.values()):
         show_curves(history, marks_of(run, results, events), over)
+        show_entropy_map(api, run)
     elif over:
         st.info("The run ended before it measured anything: there are no curves.")
     else:

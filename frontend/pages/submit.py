@@ -114,7 +114,7 @@ def picture(form: Form, lists: Catalogue) -> None:
     """The masks of the chosen preset on a sentence."""
     masking: dict[str, Any] = dict(form.resolved.get("masking") or {})
     preset = lists.strategy(form.draft.get("masking", "preset") or masking.get("preset"))
-    if preset is None or not preset.available:
+    if preset is None:
         return
     teacher = lists.model(form.draft.get("teacher"))
     model = teacher or (lists.models[0] if lists.models else None)

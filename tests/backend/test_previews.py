@@ -52,7 +52,10 @@ def take() -> dict[str, Any]:
 
 
 def serve(
-    client: TestClient, result: dict[str, Any], model: dict[str, Any] | None = None
+    client: TestClient,
+    result: dict[str, Any],
+    model: dict[str, Any] | None = None,
+    **parts: Any,
 ) -> tuple[Any, dict[str, Any]]:
     """(the API's answer, the message) where a worker stores `result` as Celery does."""
     be_seen(client)
@@ -65,7 +68,7 @@ def serve(
 
     thread = threading.Thread(target=work)
     thread.start()
-    asked = ASKED if model is None else {**ASKED, "model": model}
+    asked = ASKED | parts | ({} if model is None else {"model": model})
     answer = client.post("/v1/previews", json=asked)
     thread.join()
     return answer, taken[0]
@@ -81,6 +84,21 @@ def test_a_preview_is_the_workers_answer(client: TestClient) -> None:
     with redis_client() as redis:
         assert not redis.keys("celery-task-meta-*"), "the answer is not left behind"
         assert not redis.pubsub_channels(), "nobody stays subscribed"
+
+
+def test_the_share_of_a_run_is_handed_to_the_worker_or_left_to_it(client: TestClient) -> None:
+    _, message = serve(client, RESULT)
+    assert message_body(message)["progress"] is None
+    _, message = serve(client, RESULT, progress=0.5)
+    assert message_body(message)["progress"] == 0.5
+
+
+@pytest.mark.parametrize("progress", [-0.1, 1.5, "half"])
+def test_a_share_of_a_run_beyond_its_ends_is_refused(client: TestClient, progress: Any) -> None:
+    be_seen(client)
+    answer = client.post("/v1/previews", json={**ASKED, "progress": progress})
+    assert answer.status_code == 422, answer.text
+    assert answer.json()["errors"][0]["pointer"] == "/progress"
 
 
 def test_what_the_worker_refuses_is_a_problem_with_a_pointer(client: TestClient) -> None:

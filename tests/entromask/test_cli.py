@@ -16,6 +16,7 @@ import pytest
 from entromask import cli
 from entromask.demo import PRESETS, demo_spec
 from entromask.doctor import diagnose
+from entromask.presets import MASKING_PRESETS
 from entromask.settings import settings
 from entromask.spec import RunSpec
 from tests.entromask.analysis import build
@@ -75,7 +76,7 @@ def test_a_wrong_usage_exits_2(entromask: Command, words: list[str]) -> None:
         ("maskin: {}\n", [], "unknown key 'maskin' (did you mean 'masking'?)"),
         ("name: a\n", ["masking.rate=1.2"], "masking.rate"),
         ("name: a\n", ["seed"], "--set 'seed' is not of the form a.b=c"),
-        ("distillation: {}\n", [], "distillation is not available yet"),
+        ("distillation: {}\n", [], "distillation needs a teacher, and teacher is null"),
     ],
 )
 def test_an_invalid_spec_is_one_sentence_with_a_hint_and_writes_nothing(
@@ -173,12 +174,11 @@ def test_strategies_list_every_preset(
 ) -> None:
     assert entromask("strategies", "--json") == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
-    assert rows["self-entropy-sample"]["available"] is True
-    assert rows["span"]["available"] is False
+    assert list(rows) == list(MASKING_PRESETS)
+    assert rows["span"]["parts"] == {"unit": "span"}
     assert entromask("strategies") == 0
     text = capsys.readouterr().out
     assert all(name in text for name in rows)
-    assert "(not available yet)" in " ".join(text.split())
 
 
 def finished(folder: Path) -> list[Path]:

@@ -49,6 +49,24 @@ def _spec(kind: str, corpus: Path, teacher: Path) -> dict[str, Any]:
     elif kind == "self":
         spec["corpus"]["max_tokens"] = 3000  # several epochs, so that masks repeat
         spec["masking"] = {"preset": "self-entropy-sample", "warmup": 0.3, "explore": 0.2}
+    elif kind == "self-masked":
+        spec["corpus"]["max_tokens"] = 1500
+        spec["masking"] = {"preset": "self-masked-entropy-sample", "warmup": 0.3}
+    elif kind == "self-visible-cached":
+        spec["corpus"]["max_tokens"] = 1500
+        spec["masking"] = {"preset": "self-entropy-sample", "refresh": "cached", "warmup": 0.1}
+        spec["pretraining"] = spec["pretraining"] | {"gradient_accumulation": 3}
+    elif kind == "self-ema":
+        spec["masking"] = {"preset": "self-entropy-high", "source": "self-ema", "warmup": 0.1}
+    elif kind == "amlm":
+        # Weights change after 200 steps.
+        spec["masking"] = {"preset": "time-variant"}
+        spec["pretraining"] = spec["pretraining"] | {"budget": {"steps": 230}}
+    elif kind == "span":
+        spec["masking"] = {"preset": "span", "score": "frequency", "explore": 0.1}
+    elif kind.startswith("distilled"):
+        spec["teacher"] = {"path": str(teacher / "model")}
+        spec["distillation"] = {"refresh": "cached"} if kind.endswith("cached") else {}
     elif kind == "dropout":
         spec["model"] = {"architecture": "bert", "size": "tiny", "dropout": 0.1}
         spec["pretraining"] = spec["pretraining"] | {"gradient_accumulation": 2}
@@ -103,7 +121,22 @@ def test_the_same_spec_twice_gives_the_same_bytes(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["random", "teacher", "self", "dropout"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "random",
+        "teacher",
+        "self",
+        "dropout",
+        "self-masked",
+        "self-visible-cached",
+        "self-ema",
+        "amlm",
+        "span",
+        "distilled",
+        "distilled-cached",
+    ],
+)
 def test_a_killed_and_resumed_run_gives_the_same_bytes(
     kind: str, place: Path, corpus: Path, finished: Path
 ) -> None:
@@ -239,6 +272,33 @@ def test_pretraining_continues_from_a_model(place: Path, corpus: Path, finished:
     assert config["model_type"] == "modernbert"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["model.init", "teacher"])
+def test_a_run_from_a_checkpoint_goes_on_when_the_checkpoint_has_gone(
+    key: str, place: Path, corpus: Path, finished: Path
+) -> None:
+    source = place / f"source-of-{key}"
+    shutil.copytree(finished, source)
+    step = max(int(path.name[5:]) for path in (source / "checkpoints").glob("step-*"))
+    reference = {"run": str(source), "checkpoint": step}
+    spec = small_spec(corpus, tokenizer=None)
+    if key == "teacher":
+        spec |= {"teacher": reference, "distillation": {}}
+    else:
+        spec["model"] = {"init": reference}
+    straight = entromask.run(spec, output=place / f"straight-{key}")
+    killed = place / f"killed-{key}"
+    interrupt_at(
+        spec,
+        killed,
+        lambda seen: any(event["type"] == "checkpoint" for event in seen),
+        signal.SIGKILL,
+    )
+    shutil.rmtree(source / "checkpoints")
+    entromask.run(spec, output=killed, resume=True)
+    assert weights(killed) == weights(straight.folder)
+
+
 def test_a_teacher_may_be_of_another_architecture(place: Path, corpus: Path, home: Path) -> None:
     spec = small_spec(corpus, model={"architecture": "distilbert", "size": "tiny"})
     teacher = entromask.run(spec, output=place / "distilbert")
@@ -313,7 +373,12 @@ def _changed(spec: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
         ("pretraining.batch_size", 100000, "batch_size 100000"),
         ("model.init", {"path": "no/model"}, "no model folder no/model"),
         ("evaluation", {"tasks": ["rte"], "source": {"local": "no/glue"}}, "no/glue"),
-        ("distillation", {"weight": 0.5}, "not available yet"),
+        ("distillation", {"weight": 0.5}, "distillation needs a teacher, and teacher is null"),
+        (
+            "masking",
+            {"preset": "self-masked-entropy-sample"},
+            "with 30 steps, and .* make an epoch: no position comes twice",
+        ),
     ],
 )
 def test_bad_input_is_one_sentence_before_anything_is_written(

@@ -9,9 +9,11 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from entromask.compatibility import advice
 from entromask.errors import InputError
+from entromask.presets import MASKING_PRESETS
 from entromask.settings import settings
-from entromask.spec import ModelReference, RunSpec, SpecError, run_folder
+from entromask.spec import Masking, ModelReference, RunSpec, SpecError, run_folder
 
 
 def refused(data: dict[str, Any]) -> InputError:
@@ -119,8 +121,50 @@ def test_all_problems_are_said_at_once() -> None:
             ("masking", "source"),
             "does not fit masking.score 'frequency'",
         ),
-        ({"masking": {"unit": "span"}}, ("masking", "unit"), "not available yet"),
         ({"masking": {"preset": "teacher-entropy-high"}}, ("teacher",), "needs a teacher"),
+        ({"distillation": {}}, ("teacher",), "distillation needs a teacher"),
+        ({"model": {"init": "teacher-complete"}}, ("model", "init"), "needs a teacher"),
+        (
+            {"masking": {"score": "entropy", "source": "self-ema", "refresh": "cached"}},
+            ("masking", "refresh"),
+            "'cached' does not fit masking.source 'self-ema'",
+        ),
+        (
+            {
+                "masking": {"preset": "self-masked-entropy-sample"},
+                "pretraining": {"budget": {"epochs": 1}},
+            },
+            ("masking", "refresh"),
+            "with 1 epochs: no position comes twice",
+        ),
+        (
+            {"masking": {"preset": "self-masked-entropy-sample", "refresh_share": 0.1}},
+            ("masking", "refresh_share"),
+            "belongs to view visible with refresh cached",
+        ),
+        (
+            {"masking": {"preset": "self-entropy-sample", "ema_decay": 0.9}},
+            ("masking", "ema_decay"),
+            "it belongs to self-ema",
+        ),
+        (
+            {
+                "distillation": {"top_k": 9000},
+                "teacher": {"path": "t"},
+                "tokenizer": {"source": "train", "vocab_size": 8192},
+            },
+            ("distillation", "top_k"),
+            "9,000 is larger than the vocabulary, 8,192",
+        ),
+        (
+            {
+                "distillation": {"positions": "all", "refresh": "cached"},
+                "teacher": {"path": "t"},
+            },
+            ("distillation", "positions"),
+            "those behind a mask",
+        ),
+        ({"masking": {"score": "entropi"}}, ("masking", "score"), "did you mean 'entropy'?"),
         ({"model": {"init": {"path": "m"}, "size": "tiny"}}, ("model", "size"), "'tiny' cannot"),
         ({"model": {"init": {"run": "none"}}}, ("model", "init", "run"), "no run 'none'"),
         ({"teacher": {"run": "none"}}, ("teacher", "run"), "no run 'none'"),
@@ -135,22 +179,82 @@ def test_a_problem_names_the_key_that_the_user_wrote(
     assert any(words in sentence for sentence in sentences), caught.value.problems
 
 
+@pytest.mark.parametrize("preset", MASKING_PRESETS)
+def test_every_preset_resolves_to_parts_that_fit(preset: str) -> None:
+    data: dict[str, Any] = {"masking": {"preset": preset}, "teacher": {"path": "t"}}
+    masking = RunSpec.parse(data).resolved().masking
+    assert masking.preset == preset
+    for name, value in MASKING_PRESETS[preset].parts.items():
+        given = getattr(masking, name)
+        assert (given.model_dump(exclude={"cycles"}) if name == "rate" else given) == value
+
+
 @pytest.mark.parametrize(
-    ("data", "field"),
+    ("masking", "parts"),
     [
-        ({"model": {"init": "teacher-complete"}, "teacher": {"path": "t"}}, "model.init"),
-        ({"masking": {"score": "surprisal", "source": "self"}}, "masking.score"),
-        ({"masking": {"unit": "span"}}, "masking.unit"),
-        ({"masking": {"rate": {"schedule": "linear", "start": 0.3, "end": 0.15}}}, "masking.rate"),
-        ({"masking": {"preset": "self-masked-entropy-sample"}}, "masking.view"),
-        ({"distillation": {}}, "distillation"),
-        ({"evaluation": {"protocol": "frozen"}}, "evaluation.protocol"),
+        ({"score": "surprisal"}, {"source": "teacher", "view": "masked", "refresh": "cached"}),
+        (
+            {"score": "entropy", "source": "self"},
+            {"view": "visible", "refresh": "fresh", "warmup": "plateau"},
+        ),
+        (
+            {"score": "entropy", "source": "self", "view": "masked"},
+            {"refresh": "cached", "refresh_share": None},
+        ),
+        ({"preset": "self-entropy-sample", "refresh": "cached"}, {"refresh_share": 0.1}),
+        ({"preset": "self-entropy-sample", "source": "self-ema"}, {"ema_decay": 0.999}),
+        ({"score": "amlm"}, {"source": "self", "view": None, "refresh": None, "warmup": 0.0}),
+        ({"score": "pmi"}, {"source": "corpus", "view": None, "refresh": None}),
     ],
 )
-def test_what_comes_later_is_refused_by_name(data: dict[str, Any], field: str) -> None:
-    message = refused(data).message
-    assert "not available yet" in message
-    assert field in message
+def test_what_is_not_said_of_a_score_is_filled_in(
+    masking: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    found = Masking(**masking).resolved()
+    assert {name: getattr(found, name) for name in parts} == parts
+
+
+def test_stored_predictions_keep_16_of_them_by_default() -> None:
+    data = {"distillation": {"refresh": "cached"}, "teacher": {"path": "t"}}
+    distillation = RunSpec.parse(data).resolved().distillation
+    assert distillation is not None
+    assert distillation.top_k == 16
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (
+            {"masking": {"preset": "self-masked-entropy-sample", "refresh": "fresh"}},
+            "take seven more forward passes each step",
+        ),
+        ({"masking": {"preset": "self-entropy-sample"}}, "one more forward pass each step"),
+        ({"teacher": {"path": "t"}}, "teacher is given but not used"),
+        (
+            {
+                "teacher": {"path": "t"},
+                "masking": {"preset": "teacher-entropy-high"},
+                "pretraining": {"budget": {"epochs": 0.5}},
+            },
+            "less than one epoch",
+        ),
+    ],
+)
+def test_what_is_allowed_but_costs_is_said(data: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in one for one in advice(RunSpec.parse(data).resolved()))
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"masking": {"preset": "teacher-entropy-high"}},
+        {"distillation": {}},
+        {"model": {"init": "teacher-embeddings"}},
+    ],
+)
+def test_a_teacher_that_is_asked_gives_no_advice_to_remove_it(parts: dict[str, Any]) -> None:
+    spec = RunSpec.parse({"teacher": {"path": "t"}, **parts}).resolved()
+    assert not any("not used" in one for one in advice(spec))
 
 
 def test_entropy_of_a_teacher_needs_one() -> None:
@@ -218,24 +322,6 @@ def test_specs_that_name_a_model_keep_the_hashes_under_which_their_runs_are_stor
 ) -> None:
     spec = RunSpec.parse(data)
     assert (spec.spec_hash, spec.group_hash) == (spec_hash, group_hash)
-
-
-@pytest.mark.parametrize(
-    ("data", "place"),
-    [
-        ({"teacher": {"run": "a", "checkpoint": 500}}, ("teacher",)),
-        ({"model": {"init": {"run": "a", "checkpoint": 500}}}, ("model", "init")),
-    ],
-)
-def test_a_checkpoint_in_a_spec_is_refused_with_what_to_do(
-    data: dict[str, Any], place: tuple[str, ...]
-) -> None:
-    error = refused(data)
-    assert isinstance(error, SpecError)
-    (problem,) = error.problems
-    assert problem.location == place
-    assert "cannot name the checkpoint 500 of a run" in problem.sentence
-    assert "copy the folder checkpoints/step-500" in problem.sentence
 
 
 def test_a_checkpoint_goes_with_a_run_and_is_written_only_where_it_is_given() -> None:

@@ -26,6 +26,7 @@ def a_preview(
     rate: float | None = None,
     seed: int = 0,
     masked: Sequence[int] = (),
+    progress: float | None = None,
 ) -> dict[str, Any]:
     """Words and signs as tokens. What is masked makes the others less sure by half a nat."""
     found = [(m.group().lower(), m.start(), m.end()) for m in re.finditer(r"\w+|[^\w\s]", text)]
@@ -55,6 +56,7 @@ def a_preview(
     return {
         "object": "preview",
         "seed": seed,
+        "progress": progress or 0.0,
         "max_entropy": MAX_ENTROPY,
         "tokens": tokens,
         "presets": entries,
@@ -97,6 +99,7 @@ def _preset(name: str, length: int, rate: float | None) -> dict[str, Any]:
         "rate": rate or 0.15,
         "select": "sample",
         "temperature": 3.0 if sampled else 1.0,
+        "unit": "token",
         "positions": [1],
         "probabilities": [0.0, *[0.25] * (length - 2), 0.0],
         "method": "monte-carlo" if sampled else "exact",

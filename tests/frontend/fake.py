@@ -73,7 +73,7 @@ class FakeClient:
         self.away = False
         self.answers: dict[str, Any] = {
             "strategies": [
-                Strategy(name=name, description=p.description, parts=p.parts, available=p.available)
+                Strategy(name=name, description=p.description, parts=p.parts)
                 for name, p in MASKING_PRESETS.items()
             ],
             "health": {"status": "ok"},

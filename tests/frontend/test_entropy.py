@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from entromask.presets import MASKING_PRESETS
 from entromask.resources import Artifact
 from entromask.rest.errors import ApiError
 from frontend.parts.entropy.token_map import _name
@@ -234,10 +235,33 @@ def test_a_model_with_one_selection_alone_has_no_matrix(open_page: Open) -> None
     assert "model 2" not in matrices
 
 
-def test_a_preset_that_does_not_exist_yet_is_not_offered(open_page: Open) -> None:
+def test_every_preset_is_offered(open_page: Open) -> None:
     app = open_page("entropy", with_models(ONE))
-    assert "span" not in app.multiselect("presets").options
-    assert "random" in app.multiselect("presets").options
+    assert app.multiselect("presets").options == list(MASKING_PRESETS)
+
+
+def test_the_share_of_the_run_is_asked_where_a_rate_changes_over_it(open_page: Open) -> None:
+    asked = Asked()
+    app = open_page("entropy", with_models(ONE, asked=asked))
+    assert not app.select_slider
+    app.multiselect("presets").set_value(["random", "rate-decay"]).run()
+    assert not app.exception
+    assert asked.questions[-1]["progress"] is None
+    app.select_slider("progress").set_value("50 %").run()
+    assert asked.questions[-1].items() >= {"progress": 0.5, "rate": None}.items()
+    app.number_input("rate").set_value(0.2).run()
+    assert not app.exception
+    assert not app.select_slider, "a rate that is given stays as it is"
+    assert asked.questions[-1].items() >= {"progress": None, "rate": 0.2}.items()
+
+
+def test_the_url_names_the_share_of_the_run(open_page: Open) -> None:
+    asked = Asked()
+    app = open_page(
+        "entropy", with_models(ONE, asked=asked), presets="time-variant", progress="100 %"
+    )
+    assert not app.exception
+    assert asked.questions[-1]["progress"] == 1.0
 
 
 def test_a_model_that_fails_does_not_hide_the_others(open_page: Open) -> None:

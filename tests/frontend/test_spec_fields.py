@@ -8,7 +8,7 @@ import pytest
 
 from entromask.spec import RunSpec
 from frontend.parts.submit.spec_fields import field_of, fields, meant, schema, shown
-from frontend.parts.submit.spec_more import DRAWERS
+from frontend.parts.submit.spec_more import DRAWERS, INITS
 from tests.frontend.fake import a_run
 
 # What the form has fields of its own for, beside the drawers.
@@ -25,6 +25,14 @@ def test_the_keys_of_a_resolved_spec_are_fields() -> None:
     for group in ("corpus", "tokenizer", "model", "masking", "pretraining", "evaluation"):
         names = {one.path[1] for one in fields(group, spec)}
         assert set(spec[group]) <= names, group
+
+
+def test_the_initial_weights_that_need_no_model_to_name_can_be_chosen() -> None:
+    words = schema()["$defs"]["Model"]["properties"]["init"]
+    [enum] = [
+        kind["enum"] for kind in words["oneOf" if "oneOf" in words else "anyOf"] if "enum" in kind
+    ]
+    assert set(INITS) | {"scratch"} == set(enum)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from entromask.client import ApiError
 from entromask.glue.tasks import TASKS
+from entromask.presets import MASKING_PRESETS
 from entromask.resources import Corpus, Estimate, Model, ProblemEntry, Run, Task, Validation
 from entromask.spec import RunSpec, SpecError
 from frontend.parts.submit.draft import Draft
@@ -190,20 +191,77 @@ def test_a_choice_changes_the_yaml_and_a_name_that_was_the_presets_follows(open_
     assert editor(app)["text"] == draft(app).text
 
 
-def test_presets_that_are_not_available_yet_cannot_be_chosen(open_page: Open) -> None:
+def test_every_preset_can_be_chosen(open_page: Open) -> None:
     preset = open_page("submit", Service()).selectbox(key="spec.masking.preset")
-    assert "whole-word" not in preset.options
-    assert "whole" in preset.help
-    assert "Not available yet" in preset.help
+    assert set(preset.options) >= set(MASKING_PRESETS)
 
 
-def test_distillation_is_shown_and_cannot_be_chosen(open_page: Open) -> None:
-    app = open_page("submit", Service())
-    assert app.selectbox(key="spec.distillation").disabled
-    type_yaml(app, "distillation: {weight: 0.5}")
+def test_distillation_is_switched_on_and_set_in_step_with_the_yaml(open_page: Open) -> None:
+    run = a_run(1)
+    app = open_page("submit", Service(run))
+    choose(app, "spec.distillation", "from the teacher")
+    assert any("needs a teacher" in one for one in reds(app))
+    choose(app, "spec.teacher", f"run:{run.id}")
+    assert not reds(app)
+    fill(app, "spec.distillation.weight", "0.7")
+    fill(app, "spec.distillation.temperature", "1.5")
+    choose(app, "spec.distillation.positions", "all")
+    fill(app, "spec.distillation.top_k", "32")
+    given = {"weight": 0.7, "temperature": 1.5, "positions": "all", "top_k": 32}
+    assert draft(app).data["distillation"] == given
+    assert "temperature: 1.5" in editor(app)["text"]
+    assert not app.button(key="submit").disabled
+    type_yaml(app, draft(app).text.replace("positions: all", "refresh: cached"))
+    assert app.selectbox(key="spec.distillation.refresh").value == "cached"
+    assert app.selectbox(key="spec.distillation.positions").value is None
+    choose(app, "spec.distillation", None)
+    assert "distillation" not in draft(app).data
+    assert not any(box.key == "spec.distillation.refresh" for box in app.selectbox)
+
+
+def test_distillation_that_is_refused_is_told_at_its_field(open_page: Open) -> None:
+    app = open_page("submit", Service(a_run(1)))
+    type_yaml(app, "teacher: {hub: a/b}\ndistillation: {weight: 5, top_k: 9000}")
+    assert any("less than or equal to 1" in one for one in reds(app))
+    fill(app, "spec.distillation.weight", "")
+    assert app.text_input(key="spec.distillation.weight").placeholder == "0.5 (default)"
+    assert draft(app).data["distillation"] == {"top_k": 9000}
+    fill(app, "spec.distillation.top_k", "")
+    # Without any key of its own it is still on, with its defaults.
+    assert draft(app).data["distillation"] == {}
     assert app.selectbox(key="spec.distillation").value == "from the teacher"
-    assert any("distillation is not available yet" in one.lower() for one in reds(app))
-    assert app.button(key="submit").disabled
+    assert not app.button(key="submit").disabled
+
+
+def test_unit_refresh_and_a_rate_schedule_are_parts_of_the_masking(open_page: Open) -> None:
+    app = open_page("submit", Service())
+    app.session_state["drawer.masking"] = True
+    app.run()
+    choose(app, "spec.masking.preset", "self-entropy-sample")
+    choose(app, "spec.masking.unit", "word")
+    choose(app, "spec.masking.refresh", "cached")
+    choose(app, "spec.masking.rate.schedule", "linear")
+    assert draft(app).data["masking"] == {
+        "preset": "self-entropy-sample",
+        "unit": "word",
+        "refresh": "cached",
+        "rate": {"schedule": "linear", "start": 0.3, "end": 0.15},
+    }
+    assert "of the preset: rate, refresh, unit" in words(app).replace("\\", "")
+    fill(app, "spec.masking.rate.start", "0.4")
+    choose(app, "spec.masking.rate.schedule", "cyclic")
+    fill(app, "spec.masking.rate.cycles", "2")
+    assert app.text_input(key="spec.masking.rate").value == (
+        "{schedule: cyclic, start: 0.4, end: 0.15, cycles: 2}"
+    )
+    fill(app, "spec.masking.rate.start", "4")
+    assert any("less than 1" in one for one in reds(app))
+    fill(app, "spec.masking.rate", "0.2")
+    assert app.selectbox(key="spec.masking.rate.schedule").value is None
+    choose(app, "spec.masking.rate.schedule", "cosine")
+    choose(app, "spec.masking.rate.schedule", None)
+    assert "rate" not in draft(app).data["masking"]
+    assert not app.exception
 
 
 def test_the_yaml_changes_the_form(open_page: Open) -> None:
@@ -317,6 +375,31 @@ def test_a_model_to_continue_from_brings_its_shape(open_page: Open) -> None:
     choose(app, "spec.model.init", f"run:{run.id}")
     assert draft(app).data["model"] == {"init": {"run": run.id}}
     assert app.selectbox(key="spec.model.size").disabled
+
+
+@pytest.mark.parametrize("init", ["teacher-complete", "teacher-embeddings"])
+def test_weights_may_begin_with_the_teachers_and_keep_the_shape(open_page: Open, init: str) -> None:
+    run = a_run(1)
+    app = open_page("submit", Service(run))
+    app.session_state["drawer.model"] = True
+    app.run()
+    choose(app, "spec.model.init", init)
+    assert any("needs a teacher" in one for one in reds(app))
+    choose(app, "spec.teacher", f"run:{run.id}")
+    assert draft(app).data["model"] == {"architecture": "modernbert", "size": "tiny", "init": init}
+    assert app.selectbox(key="spec.model.init").value == init
+    assert not app.selectbox(key="spec.model.size").disabled
+    assert not app.button(key="submit").disabled
+    choose(app, "spec.model.init", None)
+    assert "init" not in draft(app).data["model"]
+
+
+def test_a_checkpoint_of_a_run_is_shown_with_its_step(open_page: Open) -> None:
+    run = a_run(1, "running")
+    app = open_page("submit", Service(run))
+    type_yaml(app, f"teacher: {{run: {run.id}, checkpoint: 300}}")
+    assert app.selectbox(key="spec.teacher").value == f"run:{run.id}@300"
+    assert not app.button(key="submit").disabled
 
 
 def test_a_teacher_may_be_a_model_or_a_run_that_is_still_going(open_page: Open) -> None:

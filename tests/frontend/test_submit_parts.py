@@ -79,11 +79,12 @@ def test_what_is_not_known_has_no_row() -> None:
     ("word", "reference"),
     [
         ("run:run_1", {"run": "run_1"}),
+        ("run:run_1@0", {"run": "run_1", "checkpoint": 0}),
         ("path:/a b/c", {"path": "/a b/c"}),
         ("hub:a/b@main", {"hub": "a/b", "revision": "main"}),
     ],
 )
-def test_a_word_names_a_model(word: str, reference: dict[str, str]) -> None:
+def test_a_word_names_a_model(word: str, reference: dict[str, Any]) -> None:
     assert reference_of(word) == reference
     assert word_of(reference) == word
 

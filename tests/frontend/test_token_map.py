@@ -182,6 +182,9 @@ def test_a_preset_tells_how_its_probabilities_were_found() -> None:
     drawn, exact = of("a list", presets=["self-entropy-sample", "random"]).presets
     assert mask_rows.facts(drawn) == "1 token masked · rate 15 % · T = 3 · probabilities ± 0.014"
     assert mask_rows.facts(exact) == "1 token masked · rate 15 %"
+    words = exact | {"rate": 0.2246, "unit": "word", "temperature": None, "method": "monte-carlo"}
+    told = "1 token masked · rate 22.5 % · whole words · probabilities ± 0.000"
+    assert mask_rows.facts(words) == told
 
 
 def test_only_where_chance_decides_do_probabilities_have_colours() -> None:

@@ -10,10 +10,9 @@ from frontend.parts.colours import heat, scale
 from frontend.parts.component import component
 from frontend.parts.entropy.pieces import pieces
 from frontend.parts.entropy.previews import Preview
-from frontend.parts.words import percent
 
 _LEVELS = 256
-
+_UNITS = {"word": "whole words", "span": "spans of words"}
 
 _FILES = ("running_text.css", "mask_rows.css", "running_text.js", "mask_rows.js")
 _component = component("mask_rows", *map(Path(__file__).with_name, _FILES))
@@ -74,9 +73,12 @@ def is_sampled(entry: Mapping[str, Any]) -> bool:
 
 
 def facts(entry: Mapping[str, Any]) -> str:
-    """How many tokens a preset masks, by which rate, and how sure the probabilities are."""
+    """How many tokens a preset masks, by which rate and in what units, and how sure that is."""
     count = len(entry["positions"])
-    words = [f"{count:,} token{'' if count == 1 else 's'} masked", f"rate {percent(entry['rate'])}"]
+    words = [f"{count:,} token{'' if count == 1 else 's'} masked"]
+    # A rate on its way from one to another is not a whole percentage.
+    words.append(f"rate {100 * entry['rate']:.3g} %")
+    words += [_UNITS[entry["unit"]]] if entry["unit"] in _UNITS else []
     if entry["method"] != "exact":  # drawn by weights exp(score / T)
         words += [f"T = {entry['temperature']:g}"] if entry.get("temperature") else []
         words.append(f"probabilities ± {entry['standard_error']:.3f}")

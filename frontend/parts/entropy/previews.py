@@ -66,25 +66,33 @@ def ask(
     rate: float | None = None,
     seed: int = 0,
     masked: Sequence[int] = (),
+    progress: float | None = None,
 ) -> Preview:
     """What a model says of a text; the same question is sent once in a session.
 
     Args:
         masked: positions of tokens to hide.
+        progress: share of a run that is done. None: that of the checkpoint, else 0.
 
     Raises:
         EntromaskError: the service refused, or does not answer. Only that it took too long is
             remembered, until `ask_again`: every further look at the page would wait as long.
     """
     known: OrderedDict[str, Preview] = st.session_state.setdefault(_KEY, OrderedDict())
-    key = json.dumps([dict(reference), text, list(presets), rate, seed, list(masked)])
+    key = json.dumps([dict(reference), text, list(presets), rate, seed, list(masked), progress])
     if key not in known:
         late: dict[str, ApiError] = st.session_state.setdefault(_LATE, {})
         if key in late:
             raise late[key]
         try:
             answer = client().preview(
-                text, reference, presets=presets, rate=rate, seed=seed, masked=masked
+                text,
+                reference,
+                presets=presets,
+                rate=rate,
+                seed=seed,
+                masked=masked,
+                progress=progress,
             )
         except ApiError as error:
             if took_too_long(error):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from frontend.parts.words import amount, duration
@@ -19,6 +19,10 @@ def _share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+def _ratio(value: float) -> str:
+    return f"{value:.2f}"
+
+
 def _count(value: float) -> str:
     return f"{value:,.0f}"
 
@@ -29,6 +33,16 @@ def _flops(value: float) -> str:
 
 def _names(value: Any) -> str:
     return ", ".join(map(str, value)) or "none"
+
+
+def _last_agreement(measured: Sequence[Mapping[str, float]]) -> str:
+    """Of the evaluations that compared stored scores with fresh ones."""
+    if not measured:
+        return "not measured"
+    last = measured[-1]
+    floor = last.get("cache_agreement_uniform")
+    beside = "" if floor is None else f" (uniform {_share(floor)})"
+    return f"{_share(last['cache_agreement'])}{beside}"
 
 
 # key, words, how it is shown; in the order of the tables
@@ -49,6 +63,9 @@ _MASKS: tuple[tuple[str, str, Show], ...] = (
     ("position_coverage", "Positions that were ever masked", _share),
     ("distinct_type_share", "Token types that were ever masked", _share),
     ("frequent_type_share", "Masks on the 100 most frequent types", _share),
+    ("effective_type_ratio", "Effective token types / those of the corpus", _ratio),
+    ("collapse_step", "Selection collapsed at step", _count),
+    ("cache_agreement", "Stored scores select what fresh ones do", _last_agreement),
     ("teacher_score_levels", "Levels of the teacher's scores, of 256", _count),
     ("collapsed_tasks", "Tasks at or under the majority floor", _names),
 )
@@ -63,7 +80,7 @@ _COST: tuple[tuple[str, str, Show], ...] = (
     ("scoring_seconds", "Teacher's scores: time", duration),
 )
 # Null is an answer for these: it never happened.
-_NEVER = ("plateau_exit_step", "strategy_start_step")
+_NEVER = ("plateau_exit_step", "strategy_start_step", "collapse_step")
 
 
 def validation_rows(results: Mapping[str, Any]) -> Rows:

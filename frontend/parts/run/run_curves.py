@@ -23,6 +23,7 @@ class Curve:
         lines: metrics by key, with their names in the legend.
         comes: when the first point of a run that goes on is there.
         absent: why a run that is over may have none.
+        always: every run has it; of the others nothing is said where it is missing.
     """
 
     title: str
@@ -30,6 +31,7 @@ class Curve:
     lines: Mapping[str, str] = field(default_factory=dict)
     comes: str = "with the first steps"
     absent: str = "none was measured"
+    always: bool = True
 
 
 _AT_VALIDATION = "with the first common validation"
@@ -44,6 +46,15 @@ CURVES: tuple[Curve, ...] = (
         _AT_VALIDATION,
     ),
     Curve("Training loss", "nats, on the strategy's own masks", {"training_loss": "this run"}),
+    Curve(
+        "Parts of the training loss",
+        "nats, a mean per token",
+        {
+            "cross_entropy": "cross-entropy with the text",
+            "distillation_divergence": "divergence from the teacher",
+        },
+        always=False,  # with distillation
+    ),
     Curve(
         "Mean predictive entropy",
         "nats, on the common random mask",
@@ -66,11 +77,28 @@ CURVES: tuple[Curve, ...] = (
         _NOT_BEGUN,
     ),
     Curve(
+        "Effective token types",
+        "those of the masks / those of the corpus",
+        {"effective_type_ratio": "this run"},
+        _BY_STRATEGY,
+        f"{_NOT_BEGUN}, or the run is of a version that did not measure it",
+    ),
+    Curve(
         "Mask-repeat rate",
         "share of masks repeated an epoch later",
         {"mask_repeat_rate": "this run"},
         "in the second epoch, when rows come again",
         "no row of the corpus came again under the strategy",
+    ),
+    Curve(
+        "Stored against fresh scores",
+        "share of the selection in common; correlation",
+        {
+            "cache_agreement": "selection in common",
+            "cache_agreement_uniform": "uniform selection (floor)",
+            "cache_correlation": "correlation of the scores",
+        },
+        always=False,  # with cached scores of the model itself
     ),
     Curve("Speed", "tokens per second", {"tokens_per_second": "this run"}),
     Curve("Learning rate", "learning rate", {"learning_rate": "this run"}),
@@ -100,7 +128,7 @@ def missing(history: MetricHistory, over: bool) -> str:
     words = [
         f"{curve.title.lower()}: {curve.absent if over else curve.comes}"
         for curve in CURVES
-        if not there(curve, history)
+        if curve.always and not there(curve, history)
     ]
     if not words:
         return ""

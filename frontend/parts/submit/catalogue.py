@@ -93,18 +93,18 @@ def listed() -> Catalogue:
 
 
 def word_of(reference: Any) -> str:
-    """`{run: ID}` is `run:ID`; a revision follows an @."""
+    """`{run: ID}` is `run:ID`; a checkpoint's step or a revision follows an @."""
     if not isinstance(reference, Mapping):
         return str(reference)
-    for kind in ("run", "path", "hub"):
+    for kind, at in (("run", "checkpoint"), ("path", "revision"), ("hub", "revision")):
         if reference.get(kind) is not None:
-            revision = reference.get("revision")
-            return f"{kind}:{reference[kind]}" + (f"@{revision}" if revision else "")
+            behind = reference.get(at)
+            return f"{kind}:{reference[kind]}" + ("" if behind is None else f"@{behind}")
     return ", ".join(map(str, reference)) or "{}"
 
 
-def reference_of(word: str) -> dict[str, str]:
-    """The model that a word names: `run:ID`, `path:FOLDER`, `hub:NAME@REVISION`, or without."""
+def reference_of(word: str) -> dict[str, Any]:
+    """The model that a word names: `run:ID@STEP`, `path:FOLDER`, `hub:NAME@REVISION`."""
     kind, colon, rest = word.strip().partition(":")
     if not colon or kind not in ("run", "path", "hub"):
         rest = word.strip()
@@ -112,6 +112,9 @@ def reference_of(word: str) -> dict[str, str]:
     if kind == "hub":
         name, at, revision = rest.partition("@")
         return {"hub": name} | ({"revision": revision} if at else {})
+    run, at, step = rest.rpartition("@")
+    if kind == "run" and at and step.isdecimal():
+        return {"run": run, "checkpoint": int(step)}
     return {kind: rest}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -10,7 +11,7 @@ from entromask.presets import SIZES
 from frontend.parts.submit.catalogue import Catalogue, reference_of
 from frontend.parts.submit.corpus_upload import upload_box
 from frontend.parts.submit.draft import draft, parse_seeds
-from frontend.parts.submit.spec_fields import Field, about, field_of, fields
+from frontend.parts.submit.spec_fields import Field, field_of, fields
 from frontend.parts.submit.spec_form import Form, problem
 from frontend.session import literal
 
@@ -21,7 +22,7 @@ _SOURCES = {
     "hub": "Hugging Face Hub",
 }
 _BUDGETS = {"steps": 600, "epochs": 1, "tokens": 10_000_000, "minutes": 10}
-_NO_DISTILLATION = "Distillation is not available yet in this version."
+_RATE = "; or a schedule in braces, which “Masking in parts” writes"
 
 
 def name(form: Form) -> None:
@@ -87,31 +88,34 @@ def _shape(size: str) -> str:
 def masking(form: Form, known: Catalogue) -> Any:
     """The preset and the rate; returns the place for a picture of the masks."""
     left, right = st.columns([2, 1])
-    later = [one.name for one in known.strategies if not one.available]
     words = "a named composition; every part of it can be overridden under “Masking in parts”"
-    if later:
-        words += f". Not available yet: {', '.join(later)}"
     with left:
         form.choice(
             Field(("masking", "preset"), "choice", None, words),
             "Masking preset",
-            options=[one.name for one in known.strategies if one.available],
+            options=[one.name for one in known.strategies],
             take=choose_preset,
         )
     with right:
-        form.text(field_of("masking", "rate"), "Masking rate")
+        rate = field_of("masking", "rate")
+        form.text(replace(rate, help=rate.help + _RATE), "Masking rate")
     preset = known.strategy(form.resolved.get("masking", {}).get("preset"))
     chosen = form.draft.get("masking", "preset")
     preset = known.strategy(chosen) if chosen is not None else preset
     if preset is not None:
         st.caption(literal(preset.description))
     given = form.draft.get("masking")
-    own = sorted(set(given) - {"preset", "rate"}) if isinstance(given, dict) else []
+    group = given if isinstance(given, dict) else {}
+    own = sorted(set(group) - {"preset"} - (set() if _is_schedule(group) else {"rate"}))
     if own and chosen is not None:
         told = f"This spec overrides parts of the preset: {', '.join(own)}."
         st.caption(literal(f"{told} The picture is of the preset without that."))
     form.say(("masking",), inside=False)
     return st.container()
+
+
+def _is_schedule(masking: dict[str, Any]) -> bool:
+    return isinstance(masking.get("rate"), dict)
 
 
 def choose_preset(preset: str | None) -> None:
@@ -133,7 +137,7 @@ def teacher(form: Form, known: Catalogue) -> None:
             none="none",
             help="a pretrained masked language model, whose entropy the teacher-\\* presets use. "
             "A run that is still going may be chosen: the new run waits for it. A model that is "
-            "not in the list can be typed: run:ID, path:FOLDER or hub:NAME",
+            "not in the list can be typed: run:ID, run:ID@STEP, path:FOLDER or hub:NAME",
             take=lambda word: draft().set(("teacher",), reference_of(word) if word else None),
         )
     with right:
@@ -141,9 +145,7 @@ def teacher(form: Form, known: Catalogue) -> None:
 
 
 def distillation(form: Form) -> None:
-    """Disabled for as long as the schema says so, unless a spec with it was accepted."""
-    accepted = isinstance(form.resolved.get("distillation"), dict)
-    later = "not available yet" in about("distillation") and not accepted
+    """On or off; how stands in a drawer of its own, which opens with it."""
     key, on = "spec.distillation", "from the teacher"
     chosen = None if form.draft.get("distillation") is None else on
     if st.session_state.get(key, ...) != chosen:
@@ -153,14 +155,18 @@ def distillation(form: Form) -> None:
         [on],
         index=None,
         key=key,
-        placeholder="not available yet" if later else "none",
-        disabled=later,
-        help=_NO_DISTILLATION if later else "the student also learns the teacher's predictions",
-        on_change=lambda: draft().set(
-            ("distillation",), {"weight": 0.5} if st.session_state[key] else None
-        ),
+        placeholder="none",
+        help="the student also learns the teacher's predictions",
+        on_change=_take_distillation,
+        args=(key,),
     )
-    form.say(("distillation",))
+    form.say(("distillation",), inside=False)
+
+
+def _take_distillation(key: str) -> None:
+    chosen = st.session_state[key] is not None
+    draft().set(("distillation",), {"weight": 0.5} if chosen else None)
+    st.session_state["drawer.distillation"] = chosen
 
 
 def tasks(form: Form, known: Catalogue) -> None:

@@ -48,11 +48,6 @@ def schema() -> dict[str, Any]:
     return RunSpec.model_json_schema()
 
 
-def about(group: str) -> str:
-    """What a group of keys is for, in the spec's own words."""
-    return str(schema()["properties"][group].get("description", ""))
-
-
 def fields(group: str, data: Mapping[str, Any] | None = None) -> list[Field]:
     """All keys of a group, those of its groups among them.
 
@@ -66,6 +61,15 @@ def fields(group: str, data: Mapping[str, Any] | None = None) -> list[Field]:
 def field_of(*path: str) -> Field:
     """One key."""
     return next(one for one in fields(path[0]) if one.path == path)
+
+
+def fields_of_kind(path: Path, name: str) -> list[Field]:
+    """The keys of a group that a key may hold in place of a plain value.
+
+    Args:
+        name: of the group, such as `RateSchedule` of `masking.rate`.
+    """
+    return list(_fields(path, {"$ref": f"#/$defs/{name}"}, None))
 
 
 def _fields(path: Path, node: dict[str, Any], value: Any) -> Iterator[Field]:
@@ -138,7 +142,9 @@ def shown(value: Any, kind: Kind = "any") -> str:
         return value
     if kind in _LISTS and isinstance(value, list) and not any(map(_is_group, value)):
         return ", ".join(shown(one) for one in value)
-    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    text: str = yaml.safe_dump(
+        value, default_flow_style=True, allow_unicode=True, width=10_000, sort_keys=False
+    )
     return text.removesuffix("...\n").strip()
 
 

@@ -93,6 +93,7 @@ class Form:
         words: Callable[[str], str] = str,
         take: Callable[[str | None], None] | None = None,
         required: bool = False,
+        none: str = "not set",
         disabled: bool = False,
     ) -> None:
         """A choice between values; without one the default holds.
@@ -100,6 +101,7 @@ class Form:
         Args:
             words: how an option is shown.
             required: there is no way back to the default.
+            none: what it is to choose nothing, where there is no default.
             take: does more than set the key; it is given the chosen option as text.
         """
         value = self.draft.get(*of.path)
@@ -115,7 +117,7 @@ class Form:
             index=0 if chosen is not None and required else None,
             key=of.key,
             format_func=words,
-            placeholder=self.default(of, words) or "not set",
+            placeholder=self.default(of, words) or none,
             help=_help(of),
             on_change=_take_choice,
             args=(of, take),
@@ -141,7 +143,8 @@ class Form:
         """
         key = "spec." + ".".join(map(str, path))
         value = self.draft.get(*path)
-        chosen = None if value is None or isinstance(value, str) else word_of(value)
+        chosen = value if isinstance(value, str) and value in names else None
+        chosen = word_of(value) if isinstance(value, Mapping) else chosen
         options = list(names) + ([chosen] if chosen and chosen not in names else [])
         if st.session_state.get(key, ...) != chosen:
             st.session_state[key] = chosen
@@ -188,7 +191,7 @@ def _within(path: Path, group: Path) -> bool:
 
 
 def _take_text(of: Field) -> None:
-    draft().set(of.path, meant(str(st.session_state[of.key] or ""), of.kind))
+    _set(of.path, meant(str(st.session_state[of.key] or ""), of.kind))
 
 
 def _take_choice(of: Field, take: Callable[[str | None], None] | None) -> None:
@@ -197,4 +200,14 @@ def _take_choice(of: Field, take: Callable[[str | None], None] | None) -> None:
         take(chosen)
         return
     values = {shown(option): option for option in of.options}
-    draft().set(of.path, None if chosen is None else values.get(chosen, chosen))
+    _set(of.path, None if chosen is None else values.get(chosen, chosen))
+
+
+def _set(path: Path, value: Any) -> None:
+    """Distillation that is left without a key has its defaults; without the group it is off."""
+    group = draft().get("distillation")
+    last = isinstance(group, dict) and path == ("distillation", *group)
+    if value is None and last:
+        draft().set(("distillation",), {})
+    else:
+        draft().set(path, value)

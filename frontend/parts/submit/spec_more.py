@@ -8,7 +8,7 @@ import streamlit as st
 
 from frontend.parts.submit.catalogue import Catalogue, reference_of
 from frontend.parts.submit.draft import draft
-from frontend.parts.submit.spec_fields import Field, field_of, fields
+from frontend.parts.submit.spec_fields import Field, field_of, fields, fields_of_kind
 from frontend.parts.submit.spec_form import Form
 from frontend.parts.submit.spec_text import Path
 
@@ -44,7 +44,7 @@ DRAWERS: dict[str, Drawer] = {
         tuple(("corpus", key) for key in ("source", "path", "id", "name", "config")),
     ),
     "model": Drawer(
-        "Model: continue from another, dropout",
+        "Model: initial weights, dropout",
         ("model",),
         (("model", "size"), ("model", "architecture")),
     ),
@@ -55,12 +55,20 @@ DRAWERS: dict[str, Drawer] = {
     ),
     "distillation": Drawer("Distillation", ("distillation",)),
 }
+# What `model.init` may be beside a model to continue from.
+INITS = {
+    "teacher-complete": "every layer that fits, from evenly spaced layers of the teacher",
+    "teacher-embeddings": "the teacher's embeddings alone",
+}
+_RATE = ("masking", "rate")
+# What a schedule begins with: 30 to 15 %, arXiv:2305.15096.
+_START, _END = 0.3, 0.15
 
 
 def drawers(form: Form, known: Catalogue) -> None:
     """All drawers; one in which something is wrong opens."""
     for key, drawer in DRAWERS.items():
-        if key == "distillation" and not isinstance(form.resolved.get("distillation"), dict):
+        if key == "distillation" and form.draft.get("distillation") is None:
             continue
         _drawer(form, key, drawer, known)
 
@@ -85,6 +93,8 @@ def _drawer(form: Form, key: str, drawer: Drawer, known: Catalogue) -> None:
         for number, one in enumerate(inside):
             with columns[number % 2]:
                 _field(form, one, known)
+        if key == "masking":
+            rate_schedule(form)
         form.say(*((group,) for group in drawer.groups))
         if any(one.kind != "choice" for one in inside):
             st.caption("A field that is empty leaves its key out: the default holds.")
@@ -95,11 +105,12 @@ def _field(form: Form, one: Field, known: Catalogue) -> None:
     if one.path == ("model", "init"):
         form.model(
             one.path,
-            known.references(),
-            "Continue from",
+            INITS | known.references(),
+            "Initial weights",
             none="scratch",
-            help="a model whose weights this one begins with; it brings its own size and "
-            "architecture. One that is not in the list can be typed: run:ID, path:FOLDER, hub:NAME",
+            help="from scratch, from the teacher, or those of a model to continue from, which "
+            "brings its own size and architecture. One that is not in the list can be typed: "
+            "run:ID, run:ID@STEP, path:FOLDER, hub:NAME",
             take=_take_init,
         )
     elif one.path == ("tokenizer", "source"):
@@ -112,11 +123,35 @@ def _field(form: Form, one: Field, known: Catalogue) -> None:
 
 
 def _take_init(word: str | None) -> None:
-    if word is None:
-        draft().set(("model", "init"), None)
+    if word is None or word in INITS:
+        draft().set(("model", "init"), word)
     else:
         # It brings its own shape; the API refuses another one beside it.
         draft().set(("model",), {"init": reference_of(word)})
+
+
+def rate_schedule(form: Form) -> None:
+    """Whether the masking rate changes over the run, and from where to where."""
+    given = form.draft.get(*_RATE)
+    group = given if isinstance(given, dict) else {}
+    schedule, *parts = fields_of_kind(_RATE, "RateSchedule")
+    columns = st.columns(4)
+    with columns[0]:
+        form.choice(schedule, "Rate over the run", take=_take_schedule, none="constant")
+    for column, one in zip(columns[1:], parts, strict=True):
+        if group and (one.path[-1] != "cycles" or group.get("schedule") == "cyclic"):
+            with column:
+                form.text(one, f"Rate: {one.path[-1]}")
+
+
+def _take_schedule(schedule: str | None) -> None:
+    given = draft().get(*_RATE)
+    if schedule is None:
+        draft().set(_RATE, None)
+    elif isinstance(given, dict):
+        draft().set(_RATE, given | {"schedule": schedule})
+    else:
+        draft().set(_RATE, {"schedule": schedule, "start": _START, "end": _END})
 
 
 def _take_tokenizer(source: str | None) -> None:

@@ -17,6 +17,7 @@ _SHOWN: tuple[Path, ...] = (
     ("model", "architecture"),
     ("model", "size"),
     ("masking", "preset"),
+    ("distillation", "weight"),
     ("pretraining", "budget"),
 )
 # What a new form begins with: a few minutes on a CPU, no file, no network.
@@ -77,8 +78,10 @@ def _follows(short: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
     if not isinstance(tokenizer, Mapping) or not isinstance(model, Mapping):
         return same(tokenizer, {"source": "train", "vocab_size": 8192})
     if model.get("run") is not None:
+        step = model.get("checkpoint")
+        place = "model" if step is None else f"checkpoints/step-{step}"
         path = str(tokenizer.get("path") or "")
-        return tokenizer.get("source") == "local" and path.endswith(f"{model['run']}/model")
+        return tokenizer.get("source") == "local" and path.endswith(f"{model['run']}/{place}")
     if model.get("path") is not None:
         return same(tokenizer, {"source": "local", "path": model["path"]})
     hub = {"source": "hub", "name": model.get("hub"), "revision": model.get("revision")}

@@ -74,6 +74,42 @@ def test_a_high_masking_rate_repeats_masks_without_a_warning() -> None:
     assert "60%" in found({"mask_repeat_rate": 0.6})
 
 
+def test_a_rate_that_falls_is_judged_by_its_mean() -> None:
+    falling = {"preset": "rate-decay", "rate": {"schedule": "linear", "start": 0.7, "end": 0.5}}
+    assert found({"mask_repeat_rate": 0.6}, masking=falling) == ""
+    assert "about 60%" in found({"mask_repeat_rate": 0.9}, masking=falling)
+
+
+def test_a_selection_that_collapsed_is_named_with_its_types() -> None:
+    results = build.results()
+    results["diagnostics"] |= {
+        "collapse_step": 300,
+        "effective_type_ratio": 0.03,
+        "top_masked_types": {",": 0.4, "the": 0.3},
+    }
+    (warning,) = warnings_for(results, build.spec(masking={"preset": "frequency"}))
+    assert "collapsed at step 300" in warning
+    assert "effectively 3% as many" in warning
+    assert "',', 'the'" in warning
+    assert "explore" in warning
+
+
+@pytest.mark.parametrize(("agreement", "warned"), [(0.20, True), (0.40, False)])
+def test_stored_scores_no_better_than_chance_are_warned_about(
+    agreement: float, warned: bool
+) -> None:
+    results = build.results()
+    looks = [
+        {"step": 100, "cache_agreement": 0.9, "cache_agreement_uniform": 0.1},
+        {"step": 200, "cache_agreement": agreement, "cache_agreement_uniform": 0.15},
+    ]
+    results["diagnostics"]["cache_agreement"] = looks
+    words = "".join(
+        warnings_for(results, build.spec(masking={"preset": "self-masked-entropy-sample"}))
+    )
+    assert ("20% of the positions" in words and "15% would be by chance" in words) is warned
+
+
 def test_self_masking_that_never_began_is_called_random() -> None:
     masking = {"preset": "self-entropy-sample"}
     assert "masks were random" in found({"plateau_exit_step": None}, masking=masking)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import shutil
 import subprocess
 import sys
@@ -13,19 +14,27 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
 from entromask.analysis.preview import MOST_TOKENS, preview
+from entromask.analysis.preview_masks import Row, preset_entries
+from entromask.analysis.preview_scores import PreviewScores, RowScore
+from entromask.analysis.previewed_run import progress_of
 from entromask.analysis.previewer import Previewer, parse_reference
 from entromask.errors import InputError
 from entromask.masking import Masker
+from entromask.masking.accuracy import AccuracyWeights
 from entromask.masking.frequency import FrequencyScore
-from entromask.masking.scoring import masked_entropy, visible_entropy
+from entromask.masking.pmi import PMIScore
+from entromask.masking.rates import rate_at
+from entromask.masking.scoring import masked_scores, visible_scores
 from entromask.modeling.architectures import save_pretrained
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.presets import MASKING_PRESETS
+from entromask.spec import Masking, ModelReference, RunSpec
 from entromask.text.wordpiece import train_wordpiece
 from tests.entromask.runs import small_spec, weights, write_corpus
 
@@ -80,10 +89,44 @@ def build(tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> BertForMaskedLM:
 
 
 MODEL = build(WORDPIECE)
+# Most words are of several pieces.
+PIECES = "unquick foxes overjumped lazying birddogs, while trees sang sevenfold olderwhiles"
+# At some positions it is sure of one token, at the others of nothing.
+SHARP = build(WORDPIECE)
+with torch.no_grad():
+    SHARP.cls.predictions.decoder.weight.mul_(0.3)
+    SHARP.cls.predictions.decoder.weight[WORDPIECE.pad_token_id] = 10 * torch.randn(32)
+
+
+def brought() -> dict[str, RowScore]:
+    """What a run brings: scores of types and pairs that differ by far more than chance."""
+    types = len(WORDPIECE)
+    orders = itertools.islice(itertools.permutations(WORDS), 50)
+    texts = [*(" ".join(order) for order in orders), *[PIECES] * 20]
+    ids = [WORDPIECE(text, add_special_tokens=False)["input_ids"][:14] for text in texts]
+    rows = torch.tensor([one for one in ids if len(one) == 14]).numpy()
+    counts = torch.bincount(torch.tensor(rows).flatten(), minlength=types).numpy()
+    weights = AccuracyWeights(types)
+    weights.weights = torch.logspace(-3, 0, types, dtype=torch.float64)
+    return {
+        "frequency": FrequencyScore(10 ** torch.linspace(1, 7, types)),
+        "pmi": PMIScore.of_rows(rows, counts, WORDPIECE.all_special_ids),
+        "amlm": weights,
+    }
+
+
+BROUGHT = brought()
 
 
 def look(text: str = SENTENCE, **options: Any) -> dict[str, Any]:
     return preview(MODEL, WORDPIECE, text, **options)
+
+
+def masks(name: str, text: str = PIECES, **options: Any) -> dict[str, Any]:
+    """The entry of one preset for a model that is sure of some tokens and unsure of others."""
+    result = preview(SHARP, WORDPIECE, text, [name], scores=BROUGHT, **options)
+    (entry,) = result["presets"]
+    return dict(entry) | {"tokens": result["tokens"]}
 
 
 def row_of(result: dict[str, Any], window: int = 0) -> Tensor:
@@ -183,29 +226,158 @@ def test_the_frame_has_no_numbers_and_the_result_is_json() -> None:
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
-ABLE = [n for n, p in MASKING_PRESETS.items() if p.available and n != "frequency"]
+RESOLVED = {name: Masking(preset=name).resolved() for name in MASKING_PRESETS}
+SCORED = [name for name, masking in RESOLVED.items() if masking.score != "uniform"]
+UNITS = [name for name, masking in RESOLVED.items() if masking.unit != "token"]
+SCHEDULED = [name for name, masking in RESOLVED.items() if not isinstance(masking.rate, float)]
 
 
-@pytest.mark.parametrize("name", ABLE)
+def direct_scores(masking: Masking, row: Tensor) -> Tensor | None:
+    """[1, T] as the masking's definition has it."""
+    model, special = SparseMaskedLM(SHARP), WORDPIECE.all_special_ids
+    if masking.score == "uniform":
+        return None
+    asked: Any = masking.score
+    if asked in BROUGHT:
+        return BROUGHT[asked](row)
+    if masking.view == "visible":
+        return visible_scores(model, row, score=asked)
+    ids = torch.tensor([0])
+    return masked_scores(model, WORDPIECE.mask_token_id, special, row, ids, score=asked)
+
+
+def word_starts(row: Tensor) -> Tensor:
+    """[1, T] bool, by the spelling of the pieces."""
+    spelt = WORDPIECE.convert_ids_to_tokens(row[0].tolist())
+    return torch.tensor([[not token.startswith("##") for token in spelt]])
+
+
+@pytest.mark.parametrize("name", MASKING_PRESETS)
 @pytest.mark.parametrize("seed", [0, 7])
 def test_positions_are_those_that_the_masker_selects(name: str, seed: int) -> None:
-    result = look(presets=[name], seed=seed, rate=0.3)
-    (entry,) = result["presets"]
-    row, ids = row_of(result), torch.tensor([0])
-    model = SparseMaskedLM(MODEL)
+    entry = masks(name, seed=seed, rate=0.3)
+    row = torch.tensor([[token["id"] for token in entry["tokens"]]])
     masker = Masker({"preset": name, "rate": 0.3}, WORDPIECE, seed)
-    scores = None
-    if masker.masking.score == "entropy":
-        if masker.masking.view == "visible":
-            scores = visible_entropy(model, row)
-        else:
-            special = WORDPIECE.all_special_ids
-            scores = masked_entropy(model, WORDPIECE.mask_token_id, special, row, ids)
-    expected = masker.positions(row, ids, 0, scores)[0].nonzero().flatten().tolist()
-    assert entry["positions"] == expected
-    assert len(expected) == round(0.3 * (row.shape[1] - 2))
-    assert entry["rate"] == 0.3
+    scores = direct_scores(masker.masking, row)
+    selected = masker.positions(row, torch.tensor([0]), 0, scores, words=word_starts(row))
+    assert entry["positions"] == selected[0].nonzero().flatten().tolist()
+    assert len(entry["positions"]) == round(0.3 * (row.shape[1] - 2))
+    assert (entry["rate"], entry["unit"]) == (0.3, masker.masking.unit)
     assert entry["description"] == MASKING_PRESETS[name].description
+
+
+def test_each_preset_but_random_has_something_that_sets_it_apart() -> None:
+    assert {*SCORED, *UNITS, *SCHEDULED} == set(MASKING_PRESETS) - {"random"}
+
+
+@pytest.mark.parametrize("name", SCORED)
+def test_a_scored_preset_is_far_from_uniform_masks(name: str) -> None:
+    entry, uniform = masks(name, rate=0.3), masks("random", rate=0.3)
+    pairs = zip(entry["probabilities"], uniform["probabilities"], strict=True)
+    # Ten times the largest standard error of a probability.
+    assert max(abs(a - b) for a, b in pairs) > 0.16
+    assert sum(entry["probabilities"]) == pytest.approx(len(entry["positions"]))
+
+
+@pytest.mark.parametrize("score", ["entropy", "surprisal"])
+@pytest.mark.parametrize("view", ["visible", "masked"])
+def test_entropy_and_surprisal_are_those_of_either_view(score: str, view: Any) -> None:
+    parts = Masking(score=score, view=view, source="self-ema", select="top").resolved()
+    row = torch.tensor(WORDPIECE(PIECES)["input_ids"])
+    scores = PreviewScores(SparseMaskedLM(SHARP), WORDPIECE, [row], {})
+    (entry,) = preset_entries(WORDPIECE, [Row(row)], {"random": parts}, scores)
+    direct = direct_scores(parts, row[None])
+    assert direct is not None
+    count = round(0.15 * (len(row) - 2))
+    assert set(entry["positions"]) == {i + 1 for i in direct[0, 1:-1].topk(count).indices.tolist()}
+
+
+def words_of(tokens: list[dict[str, Any]], text: str) -> list[set[int]]:
+    """The positions of each word's tokens: letters that nothing else divides, or one sign."""
+    spans = [match.span() for match in re.finditer(r"\w+|[^\w\s]", text)]
+    return [
+        {t["position"] for t in tokens if t["start"] < end and t["end"] > start}
+        for start, end in spans
+    ]
+
+
+def cut_words(entry: dict[str, Any], text: str) -> int:
+    chosen = set(entry["positions"])
+    return sum(0 < len(word & chosen) < len(word) for word in words_of(entry["tokens"], text))
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_units_are_whole_words_but_for_the_last_one(name: str) -> None:
+    cut = {
+        one: [cut_words(masks(one, rate=0.3, seed=seed), PIECES) for seed in range(5)]
+        for one in (name, "random")
+    }
+    assert max(cut[name]) <= 1
+    assert min(cut["random"]) > 1
+    entry = masks(name, rate=0.3)
+    assert entry["method"] == "monte-carlo"
+    assert 0 < entry["standard_error"] <= 0.016
+
+
+@pytest.mark.parametrize("name", ["whole-word", "span"])
+def test_words_are_those_of_the_text_for_any_tokenizer(name: str) -> None:
+    # The types do not tell that the dash ends a word: its bytes could be letters.
+    model, text = build(BYTE_LEVEL), "foxes\u2014jump over, naïve\u2014birds"
+    result = preview(model, BYTE_LEVEL, text, [name], 0.4)
+    tokens = result["tokens"]
+    words = torch.ones(1, len(tokens), dtype=torch.bool)
+    for match in re.finditer(r" ?\w+| ?[^\w\s]", text):
+        start, end = match.span()
+        inside = [t["position"] for t in tokens if t["start"] < end and t["end"] > start]
+        words[0, inside[1:]] = False
+    row, masker = row_of(result), Masker({"preset": name, "rate": 0.4}, BYTE_LEVEL, 0)
+    assert 7 < int(words.sum()) < row.shape[1]
+    for seed in range(5):
+        masker.seed = seed
+        expected = masker.positions(row, torch.tensor([0]), 0, words=words)[0]
+        (entry,) = preview(model, BYTE_LEVEL, text, [name], 0.4, seed)["presets"]
+        assert entry["positions"] == expected.nonzero().flatten().tolist()
+
+
+def test_spans_are_of_neighbouring_words() -> None:
+    def runs(name: str) -> int:
+        """How many separate stretches of text are hidden, over a few seeds."""
+        found = [masks(name, SENTENCE, rate=0.4, seed=seed)["positions"] for seed in range(10)]
+        return sum(1 + sum(b > a + 1 for a, b in itertools.pairwise(one)) for one in found)
+
+    assert runs("span") < 0.6 * runs("whole-word")
+
+
+def test_probabilities_of_words_are_those_of_many_draws() -> None:
+    entry = masks("whole-word", rate=0.3)
+    row = torch.tensor([[token["id"] for token in entry["tokens"]]])
+    draws = 4000
+    masker = Masker({"preset": "whole-word", "rate": 0.3}, WORDPIECE, seed=99)
+    words = word_starts(row).expand(draws, -1)
+    seen = masker.positions(row.expand(draws, -1), torch.arange(draws), 0, words=words)
+    error = (0.25 / 1000 + 0.25 / draws) ** 0.5
+    assert entry["probabilities"] == pytest.approx(seen.double().mean(0).tolist(), abs=5 * error)
+
+
+@pytest.mark.parametrize("name", SCHEDULED)
+@pytest.mark.parametrize("progress", [0, 0.5, 1.0])
+def test_the_rate_is_that_of_the_share_of_the_run(name: str, progress: float) -> None:
+    entry = masks(name, progress=progress)
+    scheduled: Any = RESOLVED[name].rate
+    assert entry["rate"] == rate_at(scheduled, progress)
+    count = len(entry["tokens"]) - 2
+    assert len(entry["positions"]) == max(1, round(entry["rate"] * count))
+    assert sum(entry["probabilities"]) == pytest.approx(len(entry["positions"]))
+    assert len(masks("random")["positions"]) == round(0.15 * count)
+
+
+def test_rates_begin_where_the_run_does_and_a_given_rate_does_not_change() -> None:
+    assert masks("rate-decay")["rate"] == 0.30
+    assert masks("rate-decay", progress=0.5)["rate"] == pytest.approx(0.225)
+    assert masks("time-variant", progress=1.0)["rate"] == pytest.approx(0.02)
+    assert masks("rate-decay", progress=0.5, rate=0.4)["rate"] == 0.4
+    assert look(progress=0.5)["progress"] == 0.5
+    assert look()["progress"] == 0.0
 
 
 def test_hard_selections_are_certain_and_uniform_ones_are_k_of_n() -> None:
@@ -221,16 +393,12 @@ def test_hard_selections_are_certain_and_uniform_ones_are_k_of_n() -> None:
 
 
 def test_equal_scores_leave_a_hard_selection_to_chance() -> None:
-    flat = FrequencyScore(torch.ones(len(WORDPIECE)))
-    from entromask.analysis.preview_masks import preset_entries
-    from entromask.spec import Masking
-
-    row = row_of(look())
+    flat = {"frequency": FrequencyScore(torch.ones(len(WORDPIECE)))}
+    row = row_of(look())[0]
     masking = Masking(preset="frequency", select="top").resolved()
-    (entry,) = preset_entries(
-        SparseMaskedLM(MODEL), WORDPIECE, [row[0]], {"frequency": masking}, 0, flat
-    )
-    n = row.shape[1] - 2
+    scores = PreviewScores(SparseMaskedLM(MODEL), WORDPIECE, [row], flat)
+    (entry,) = preset_entries(WORDPIECE, [Row(row)], {"frequency": masking}, scores)
+    n = len(row) - 2
     share = round(0.15 * n) / n
     assert entry["method"] == "monte-carlo"
     assert entry["probabilities"][1:-1] == pytest.approx([share] * n, abs=0.06)
@@ -240,7 +408,7 @@ def test_sampling_probabilities_add_up_to_k_and_meet_the_observed_frequency() ->
     # Counts that span six powers of ten give weights that differ by far more than the errors.
     name, rate = "frequency", 0.3
     counts = FrequencyScore(10 ** torch.linspace(1, 7, len(WORDPIECE)))
-    result = look(presets=[name], rate=rate, counts=counts)
+    result = look(presets=[name], rate=rate, scores={"frequency": counts})
     (entry,) = result["presets"]
     assert entry["method"] == "monte-carlo"
     assert sum(entry["probabilities"]) == pytest.approx(len(entry["positions"]))
@@ -259,23 +427,25 @@ def test_sampling_probabilities_add_up_to_k_and_meet_the_observed_frequency() ->
     assert max(entry["probabilities"]) - min(entry["probabilities"][1:-1]) > 0.3
 
 
-def test_frequency_needs_counts_and_unavailable_presets_say_so_beside_the_others() -> None:
-    names = ["frequency", "span", "random"]
-    entries = {e["preset"]: e for e in look(presets=names)["presets"]}
-    assert "needs how often each token occurs" in entries["frequency"]["error"]
-    assert entries["span"]["error"] == "the preset 'span' is not available yet"
+def test_a_preset_whose_score_is_missing_says_what_it_needs_beside_the_others() -> None:
+    names = ["frequency", "pmi", "amlm", "time-variant", "random"]
+    entries = {entry["preset"]: entry for entry in look(presets=names)["presets"]}
+    assert "needs how often each token occurs in a corpus" in entries["frequency"]["error"]
+    assert "needs how often tokens stand together in a corpus" in entries["pmi"]["error"]
+    for name in ("amlm", "time-variant"):
+        assert f"the preset '{name}' needs weights of token types" in entries[name]["error"]
+        assert "preview a run with the preset amlm" in entries[name]["error"]
     assert entries["random"]["positions"]
-    assert all("positions" not in entries[name] for name in ("frequency", "span"))
-    counts = torch.arange(len(WORDPIECE)).double() + 100
-    (entry,) = look(presets=["frequency"], counts=FrequencyScore(counts))["presets"]
-    assert entry["positions"]
+    assert all("positions" not in entries[name] for name in names[:-1])
+    for entry in look(presets=names, scores=BROUGHT)["presets"]:
+        assert entry["positions"]
 
 
 def test_agreement_is_the_jaccard_index_of_the_positions() -> None:
-    names = ["self-entropy-high", "span", "self-entropy-low", "teacher-entropy-high"]
+    names = ["self-entropy-high", "amlm", "self-entropy-low", "teacher-entropy-high"]
     result = look(presets=names, rate=0.2)
     agreement = result["agreement"]
-    assert agreement["presets"] == [n for n in names if n != "span"]
+    assert agreement["presets"] == [n for n in names if n != "amlm"]
     assert agreement["jaccard"] == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
 
 
@@ -320,6 +490,9 @@ def test_a_long_text_is_read_in_windows_and_a_warning_says_so() -> None:
         ({"masked": ["3"]}, "masked: '3' is not a position"),
         ({"rate": 0.0}, "rate: must be greater than 0"),
         ({"rate": float("nan")}, "rate: must be greater than 0"),
+        ({"progress": -0.1}, "progress: must be between 0 and 1, not -0.1"),
+        ({"progress": float("nan")}, "progress: must be between 0 and 1, not nan"),
+        ({"progress": "half"}, "progress: must be between 0 and 1, not 'half'"),
         ({"seed": -1}, "seed: -1 is not"),
         ({"top": 51}, "top: 51 is not"),
         ({"presets": ["randm"]}, "no masking preset 'randm' (did you mean 'random'?)"),
@@ -395,18 +568,100 @@ def test_a_reference_is_a_run_a_folder_or_a_name_on_the_hub(folder: Path, home: 
         Previewer().preview({"pth": "x"}, SENTENCE)
 
 
-def test_the_preview_of_a_run_knows_how_often_its_tokens_occur(home: Path, tmp_path: Path) -> None:
+def test_the_preview_of_a_run_knows_its_corpus(home: Path, tmp_path: Path) -> None:
+    from entromask.pipeline import run
+    from entromask.text.corpus import open_corpus
+    from entromask.text.packing import pack
+    from entromask.text.tokenizer import load_tokenizer
+
+    given = small_spec(write_corpus(tmp_path / "text.txt"))
+    given["pretraining"]["budget"] = {"steps": 2}
+    place = run(given, output=tmp_path / "run").folder
+    text, names = "The object is returned by the function.", ["frequency", "pmi"]
+    result = Previewer().preview(str(place), text, presets=names, rate=0.3)
+    tokenizer = load_tokenizer(str(place / "model"))
+    corpus = pack(open_corpus(RunSpec.parse(given).resolved().corpus), tokenizer, 32, None)
+    scores: dict[str, RowScore] = {
+        "frequency": FrequencyScore(corpus.counts),
+        "pmi": PMIScore.of_rows(corpus.train, corpus.counts, tokenizer.all_special_ids),
+    }
+    model = BertForMaskedLM(BertConfig(vocab_size=len(tokenizer), hidden_size=12))
+    expected = preview(model, tokenizer, text, names, 0.3, scores=scores)["presets"]
+    assert result["presets"] == expected
+    assert all(max(entry["probabilities"]) > 0.5 for entry in expected)
+    (home / "cache" / "packed").rename(home / "cache" / "gone")
+    for entry in Previewer().preview(str(place), text, presets=names)["presets"]:
+        assert "still in the cache" in entry["error"]
+
+
+def set_weights(checkpoint: Path, weights: Tensor) -> None:
+    file = checkpoint / "scores.safetensors"
+    save_file(load_file(file) | {"weights": weights}, file)
+
+
+def test_the_preview_of_a_run_with_amlm_uses_its_weights(home: Path, tmp_path: Path) -> None:
     from entromask.pipeline import run
 
-    spec = small_spec(write_corpus(tmp_path / "text.txt"))
-    spec["pretraining"]["budget"] = {"steps": 2}
-    place = run(spec, output=tmp_path / "run").folder
-    text = "The object is returned by the function."
-    (entry,) = Previewer().preview(str(place), text, presets=["frequency"])["presets"]
-    assert entry["positions"]
-    (home / "cache" / "packed").rename(home / "cache" / "gone")
-    (entry,) = Previewer().preview(str(place), text, presets=["frequency"])["presets"]
-    assert "still in the cache" in entry["error"]
+    spec = small_spec(write_corpus(tmp_path / "text.txt"), masking={"preset": "amlm"})
+    spec["pretraining"]["budget"] = {"steps": 10}
+    steps: list[int] = []
+
+    def on_event(event: dict[str, Any]) -> None:
+        # Nothing is learned in ten steps: weights of the test's own, others in each checkpoint.
+        if event["type"] == "checkpoint":
+            at = tmp_path / "run" / "checkpoints" / f"step-{event['step']}"
+            types = len(load_file(at / "scores.safetensors")["weights"])
+            rising = torch.logspace(-3, 0, types, dtype=torch.float64)
+            set_weights(at, rising if event["step"] == 10 else rising.flip(0))
+            steps.append(event["step"])
+            seen[event["step"]] = entries(f"{tmp_path / 'run'}@{event['step']}")
+
+    def entries(reference: str) -> list[dict[str, Any]]:
+        found = previewer.preview(reference, SENTENCE, presets=names, rate=0.3)["presets"]
+        return list(found)
+
+    previewer, seen, names = Previewer(), dict[int, list[dict[str, Any]]](), ["amlm", "random"]
+    place = run(spec, output=tmp_path / "run", on_event=on_event).folder
+    assert steps == [5, 10]
+    assert entries(str(place)) == seen[10], "the finished model has the weights of its last step"
+    assert seen[5][0]["probabilities"] != seen[10][0]["probabilities"]
+    for amlm, uniform in seen.values():
+        pairs = zip(amlm["probabilities"], uniform["probabilities"], strict=True)
+        assert max(abs(a - b) for a, b in pairs) > 0.3
+    (entry,) = previewer.preview(str(place), SENTENCE, presets=["time-variant"])["presets"]
+    assert entry["positions"], "it has the same weights"
+    (place / "checkpoints" / "step-10" / "scores.safetensors").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"scores\.safetensors is damaged"):
+        Previewer().preview(str(place), SENTENCE)
+    shutil.rmtree(place / "checkpoints")
+    (entry,) = Previewer().preview(str(place), SENTENCE, presets=["amlm"])["presets"]
+    assert "whose last checkpoint is still there" in entry["error"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "share"),
+    [
+        ({"steps": 200}, 0.25),
+        ({"steps": 40}, 1.0),
+        ({"epochs": 2.0}, 0.5),  # of 400 rows in batches of 8
+        ({"tokens": 51_200}, 0.5),
+        ({"minutes": 2.0}, 0.1),
+    ],
+)
+def test_a_checkpoint_knows_its_share_of_the_run(
+    budget: dict[str, float], share: float, home: Path
+) -> None:
+    pretraining = {"budget": budget, "batch_size": 8, "sequence_length": 64}
+    run = home / "runs" / "run_1"
+    (run / "checkpoints" / "step-50").mkdir(parents=True)
+    (run / "spec.yaml").write_text(json.dumps({"pretraining": pretraining}))
+    (run / "checkpoints" / "step-50" / "state.json").write_text(json.dumps({"seconds": 12.0}))
+    checkpoint = ModelReference(run="run_1", checkpoint=50)
+    assert progress_of(checkpoint) == 0.0, "nobody knows how many rows there are"
+    (run / "environment.json").write_text(json.dumps({"rows": {"train": 400}}))
+    assert progress_of(checkpoint) == pytest.approx(share)
+    assert progress_of(ModelReference(run="run_1")) == 0.0
+    assert progress_of(ModelReference(path="x")) == 0.0
 
 
 @pytest.fixture(scope="module")
@@ -438,9 +693,25 @@ def test_a_checkpoint_can_be_looked_at_while_its_run_is_pretraining(
     assert list(seen) == [5, 10, 15, 20]
     sums = [sum(token["entropy"] or 0 for token in one["tokens"]) for one in seen.values()]
     assert len(set(sums)) == 4, "each step has a model of its own"
+    assert [one["progress"] for one in seen.values()] == [0.25, 0.5, 0.75, 1.0]
     last = Previewer().preview(str(place / "run"), SENTENCE, presets=["frequency"])
-    assert seen[20] == last, "the last checkpoint is the finished model"
+    assert seen[20] == last | {"progress": 1.0}, "the last checkpoint is the finished model"
     assert last["presets"][0]["positions"], "the corpus of the run is known"
+
+
+def test_a_checkpoint_shows_the_rate_of_its_own_share_of_the_run(
+    looked_at: tuple[Path, dict[int, dict[str, Any]]],
+) -> None:
+    run, previewer = looked_at[0] / "run", Previewer()
+
+    def rate(reference: str, **given: Any) -> Any:
+        found = previewer.preview(reference, SENTENCE, presets=["rate-decay"], **given)
+        return found["presets"][0]["rate"]
+
+    assert rate(f"{run}@20") == 0.15
+    assert rate(str(run)) == 0.30
+    assert rate(f"{run}@20", progress=0.0) == 0.30
+    assert rate(str(run), progress=0.5) == pytest.approx(0.225)
 
 
 def test_a_look_at_a_checkpoint_changes_nothing_in_its_run(
@@ -525,7 +796,7 @@ def command(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[byte
 
 
 def test_the_command_prints_tokens_and_brackets_without_colour(folder: Path) -> None:
-    words = ["--preset", "self-entropy-high", "--preset", "span", "--masked", "2"]
+    words = ["--preset", "self-entropy-high", "--preset", "amlm", "--masked", "2"]
     done = command(SENTENCE + " \x1b[2J", "--model", str(folder), *words)
     assert done.returncode == 0, done.stderr
     text = done.stdout.decode()
@@ -538,7 +809,18 @@ def test_the_command_prints_tokens_and_brackets_without_colour(folder: Path) -> 
         assert f"[{SENTENCE[token['start'] : token['end']]}]" in line
     assert line.count("[") - 1 == len(chosen)  # one more in the text itself
     assert "quick (hidden)" in text
-    assert "span  the preset 'span' is not available yet" in text
+    assert "amlm  the preset 'amlm' needs weights of token types" in text
+
+
+def test_the_command_shows_the_masks_at_a_share_of_the_run(folder: Path) -> None:
+    words = ["--preset", "rate-decay", "--preset", "span", "--progress", "0.5"]
+    done = command(SENTENCE, "--model", str(folder), *words)
+    assert done.returncode == 0, done.stderr
+    count = len(WORDPIECE(SENTENCE, add_special_tokens=False)["input_ids"])
+    lines = done.stdout.decode().splitlines()
+    decay, span = (next(one for one in lines if one.startswith(n)) for n in ("rate-decay", "span"))
+    assert decay.startswith(f"rate-decay ({round(0.225 * count)} at 0.225): ")
+    assert span.startswith(f"span ({round(0.15 * count)} at 0.15): ")
 
 
 def test_the_command_reads_stdin_and_writes_json(folder: Path) -> None:

@@ -14,11 +14,11 @@ from entromask.errors import InputError
 from entromask.masking.scoring import (
     GROUPS,
     hidden_groups,
-    masked_entropy,
+    masked_scores,
     open_teacher_scores,
     score_corpus,
     score_levels,
-    visible_entropy,
+    visible_scores,
 )
 from entromask.masking.store import ScoreStore
 from entromask.modeling.masked_lm import SparseMaskedLM
@@ -100,10 +100,10 @@ def test_visible_entropy_is_that_of_one_pass_over_the_unmasked_rows(model: Spars
     rows = some_rows()
     expected = plain_entropy(model, rows)
     assert expected.std() > 0.01
-    assert (visible_entropy(model, rows) - expected).abs().max() < 1e-4
-    assert (visible_entropy(model, rows, batch_size=4) - expected).abs().max() < 1e-4
+    assert (visible_scores(model, rows) - expected).abs().max() < 1e-4
+    assert (visible_scores(model, rows, batch_size=4) - expected).abs().max() < 1e-4
     where = rows >= 5
-    some = visible_entropy(model, rows, where=where, batch_size=4)
+    some = visible_scores(model, rows, where=where, batch_size=4)
     assert (some - expected)[where].abs().max() < 1e-4
     assert (some[~where] == 0).all()
 
@@ -125,7 +125,7 @@ def test_masked_entropy_is_that_of_hiding_each_group_by_hand(model: SparseMasked
                 times_scored[row, t] += 1
     assert torch.equal(times_scored, (rows >= 5).long())
     for batch_size in (None, 4):
-        scores = masked_entropy(model, MASK, SPECIAL, rows, row_ids, batch_size=batch_size)
+        scores = masked_scores(model, MASK, SPECIAL, rows, row_ids, batch_size=batch_size)
         assert (scores - expected).abs().max() < 1e-4
         assert (scores[rows < 5] == 0).all()
     visible = plain_entropy(model, rows)
@@ -137,12 +137,45 @@ def test_the_model_is_left_in_its_mode_and_runs_without_dropout(model: SparseMas
     for training in (True, False):
         model.train(training)
         state = torch.random.get_rng_state()
-        first, second = visible_entropy(model, rows), visible_entropy(model, rows)
-        masked_entropy(model, MASK, SPECIAL, rows, torch.arange(2))
+        first, second = visible_scores(model, rows), visible_scores(model, rows)
+        masked_scores(model, MASK, SPECIAL, rows, torch.arange(2))
         assert torch.equal(first, second)
         assert torch.equal(torch.random.get_rng_state(), state)
         assert model.training == model.model.training == training
     assert not first.is_inference()
+
+
+def test_a_part_of_the_model_that_is_in_another_mode_stays_in_it(model: SparseMaskedLM) -> None:
+    part = model.model.get_input_embeddings().eval()
+    visible_scores(model, some_rows(2))
+    assert model.model.training
+    assert not part.training
+
+
+def test_what_is_not_attended_changes_no_score_and_has_none(model: SparseMaskedLM) -> None:
+    rows, row_ids = some_rows(), torch.arange(6)
+    attention_mask = torch.ones_like(rows)
+    for row, length in enumerate((40, 9, 25, 40, 3, 31)):
+        attention_mask[row, length:] = 0
+    rows.masked_fill_(attention_mask == 0, 9)  # a token like any other
+    for batch_size in (None, 4):
+        visible = visible_scores(model, rows, attention_mask=attention_mask, batch_size=batch_size)
+        masked = masked_scores(
+            model,
+            MASK,
+            SPECIAL,
+            rows,
+            row_ids,
+            attention_mask=attention_mask,
+            batch_size=batch_size,
+        )
+        assert (masked[attention_mask == 0] == 0).all()
+        for row in range(len(rows)):
+            here = slice(row, row + 1), slice(0, int(attention_mask[row].sum()))
+            alone = visible_scores(model, rows[here])
+            assert (visible[here] - alone).abs().max() < 1e-4
+            alone = masked_scores(model, MASK, SPECIAL, rows[here], row_ids[here[0]])
+            assert (masked[here] - alone).abs().max() < 1e-4
 
 
 def test_groups_are_near_equal_random_and_those_of_the_row() -> None:
@@ -194,9 +227,9 @@ def test_score_corpus_fills_the_store_and_resumes(
     assert progress == [(4, 10), (8, 10), (10, 10)]
     tokens, row_ids = torch.from_numpy(rows.astype(np.int64)), torch.arange(10)
     if view == "visible":
-        expected = visible_entropy(model, tokens, where=tokens >= 5)
+        expected = visible_scores(model, tokens, where=tokens >= 5)
     else:
-        expected = masked_entropy(model, MASK, SPECIAL, tokens, row_ids)
+        expected = masked_scores(model, MASK, SPECIAL, tokens, row_ids)
     assert (straight.read(row_ids) - expected).abs().max() < highest / 510 + 1e-4
     assert straight.facts["flops"] > 0
     assert straight.facts["seconds"] > 0
@@ -304,8 +337,8 @@ def test_scores_that_spread_evenly_need_nine_tenths_of_their_levels(tmp_path: Pa
 @pytest.mark.gpu
 def test_scores_on_cuda_are_those_of_the_cpu(model: SparseMaskedLM) -> None:
     rows, row_ids = some_rows(), torch.arange(6)
-    visible = visible_entropy(model, rows)
-    masked = masked_entropy(model, MASK, SPECIAL, rows, row_ids)
+    visible = visible_scores(model, rows)
+    masked = masked_scores(model, MASK, SPECIAL, rows, row_ids)
     model.cuda()
-    assert (visible_entropy(model, rows) - visible).abs().max() < 1e-3
-    assert (masked_entropy(model, MASK, SPECIAL, rows, row_ids) - masked).abs().max() < 1e-3
+    assert (visible_scores(model, rows) - visible).abs().max() < 1e-3
+    assert (masked_scores(model, MASK, SPECIAL, rows, row_ids) - masked).abs().max() < 1e-3

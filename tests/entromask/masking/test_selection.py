@@ -147,3 +147,61 @@ def test_explore_draws_its_share_uniformly_from_the_rest(explore: float) -> None
     shares = picked.double().mean(0)
     assert float(shares[:16].sum()) == pytest.approx(below, abs=5 * 1.0 / rows**0.5)
     assert (shares[:16] - below / 16).abs().max() < 5 * (below / 16 / rows) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        # Units 012 34 5 6789 with the means 0.5, 0.2, 0.9, 0.4; ranked: 5 012 6789 34.
+        ("top", [0, 1, 5]),
+        ("bottom", [3, 4, 9]),
+        ("middle", [2, 6, 7]),
+        ("ends", [0, 4, 5]),
+    ],
+)
+def test_units_are_ranked_by_their_mean_and_cut_at_the_budget(
+    rule: str, expected: list[int]
+) -> None:
+    scores = torch.tensor([[0.1, 0.9, 0.5, 0.2, 0.2, 0.9, 1.0, 0.0, 0.0, 0.6]])
+    starts = torch.tensor([[True, False, False, True, False, True, True, False, False, False]])
+    maskable = torch.ones_like(starts)
+    picked = select(scores, maskable, rate=0.3, rule=rule, noise=noise_of(1, 10), starts=starts)
+    assert picked[0].nonzero().squeeze(1).tolist() == expected
+
+
+@pytest.mark.parametrize("rule", SELECTIONS)
+@pytest.mark.parametrize("rate", [0.01, 0.15, 0.4, 0.99])
+@pytest.mark.parametrize("explore", [0.0, 0.3])
+def test_exactly_k_with_units_of_any_length(rule: str, rate: float, explore: float) -> None:
+    length, rows = 40, 41
+    maskable = torch.arange(length) < torch.arange(rows)[:, None]
+    starts = torch.rand(rows, length, generator=torch.Generator().manual_seed(1)) < 0.3
+    starts |= ~maskable
+    starts[:, 0] = True
+    scores = torch.randn(rows, length, generator=torch.Generator().manual_seed(2))
+    scores[:, ::7] = torch.nan
+    noise = noise_of(rows, length)
+    options = {"rate": rate, "rule": rule, "noise": noise, "explore": explore, "starts": starts}
+    for given in (scores, None):
+        picked = select(given, maskable, **options)
+        assert not (picked & ~maskable).any()
+        assert torch.equal(picked.sum(1), budget(maskable, rate))
+
+
+def test_units_are_sampled_by_their_mean_score_whatever_their_length() -> None:
+    rows = 40_000
+    scores = torch.tensor([0.0, 3.0, 3.0, 0.0, 6.0, 1.0, 1.0]).expand(rows, 7)
+    starts = torch.tensor([True, True, False, False, False, True, False]).expand(rows, 7)
+    # Of units with the means 0, 3 and 1, of 1, 4 and 2 positions, the first position drawn.
+    picked = select(
+        scores,
+        torch.ones(rows, 7, dtype=torch.bool),
+        rate=1 / 7,
+        rule="sample",
+        noise=noise_of(rows, 7),
+        starts=starts,
+    )
+    weights = torch.tensor([0.0, 3.0, 1.0], dtype=torch.float64).exp()
+    shares = picked.double().mean(0)
+    assert (shares[[0, 1, 5]] - weights / weights.sum()).abs().max() < 5 * 0.5 / rows**0.5
+    assert shares[[2, 3, 4, 6]].sum() == 0

@@ -19,7 +19,8 @@ from entromask import spec
 from entromask.errors import InputError
 from entromask.text.corpus import Corpus, open_corpus
 from entromask.text.packing import pack
-from entromask.text.tokenizer import encoder, load_tokenizer, open_tokenizer
+from entromask.text.tokenizer import encoder, load_tokenizer, open_tokenizer, word_encoder
+from tests.entromask.text import trained
 from tests.entromask.text.test_files import write
 
 if TYPE_CHECKING:
@@ -87,6 +88,45 @@ def test_rows_hold_the_documents_in_order(
         found = rows[rows > tokenizer.mask_token_id].tolist()
         assert found == tokens[: len(found)]
         assert len(tokens) - len(found) < 32
+
+
+@pytest.mark.parametrize("length", [8, 31])
+def test_each_training_token_knows_whether_it_begins_a_word(
+    home: Path, tmp_path: Path, length: int
+) -> None:
+    # No type tells: without offsets, a document would be one word.
+    unsplit = trained.unigram(split=False)
+    corpus = local(write(tmp_path / "a.txt", [*trained.TEXTS] * 3))
+    packed = pack(corpus, unsplit, length, None)
+    words = packed.train_words
+    assert isinstance(words, np.memmap)
+    assert words.dtype == np.bool_
+    assert words.shape == packed.train.shape
+    assert not words.flags.writeable
+    encode = word_encoder(unsplit)
+    assert encode is not None
+    expected = np.concatenate([begins for _, begins in encode([*corpus.documents("train")])])
+    framing = (packed.train == unsplit.cls_token_id) | (packed.train == unsplit.sep_token_id)
+    found = words[~framing]
+    assert np.array_equal(found, expected[: len(found)])
+    assert 0.1 < found.mean() < 0.9
+    assert words[framing].all()
+
+
+def test_without_word_ids_the_rows_are_the_same_and_words_are_refused(
+    home: Path, tmp_path: Path, shared_data: Path
+) -> None:
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    folder = shared_data / "tokenizers" / "bert-base-uncased"
+    corpus = local(write(tmp_path / "a.txt", documents(100)))
+    slow = pack(corpus, BertTokenizerLegacy(str(folder / "vocab.txt")), 16, None)
+    fast = pack(corpus, load_tokenizer(str(folder)), 16, None)
+    assert slow.folder != fast.folder
+    assert np.array_equal(slow.train, fast.train)
+    assert np.array_equal(slow.validation, fast.validation)
+    with pytest.raises(InputError, match="does not know where words begin"):
+        _ = slow.train_words
 
 
 def test_counts_are_those_of_the_train_rows_without_special_tokens(
@@ -183,15 +223,16 @@ def test_packed_rows_are_used_again_and_a_damaged_cache_is_not(
 
     first = pack(corpus, tokenizer, 32, None, on_progress)
     assert calls[-1] == (corpus.size, corpus.size)
-    rows = np.array(first.train)
+    rows, words = np.array(first.train), np.array(first.train_words)
     calls.clear()
     pack(corpus, tokenizer, 32, None, on_progress)
     assert not calls
-    for name in ("train.bin", "meta.json", "counts.npy"):
+    for name in ("train.bin", "train.words", "meta.json", "counts.npy"):
         file = first.folder / name
         file.write_bytes(file.read_bytes()[:-1]) if name != "counts.npy" else file.unlink()
         again = pack(corpus, tokenizer, 32, None, on_progress)
         assert np.array_equal(again.train, rows), name
+        assert np.array_equal(again.train_words, words), name
         assert calls.pop(), name
         calls.clear()
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,9 @@ from entromask.text.tokenizer import (
     open_tokenizer,
     same_tokenizer,
     tokenizer_fingerprint,
+    word_encoder,
 )
+from tests.entromask.text import trained as families
 from tests.entromask.text.test_files import write
 
 if TYPE_CHECKING:
@@ -237,3 +240,108 @@ def test_a_killed_training_leaves_nothing_that_is_used(
     again = open_tokenizer(spec.TrainedTokenizer(vocab_size=300), corpus)
     assert again.get_vocab() == tokenizer.get_vocab()
     assert not building.exists()
+
+
+FAMILIES: dict[str, Callable[[], PreTrainedTokenizerBase]] = {
+    "wordpiece": families.wordpiece,
+    "cased wordpiece": families.cased_wordpiece,
+    "byte-level": families.byte_level,
+    "byte-level, trimmed": lambda: families.byte_level(trim_offsets=True),
+    "unigram": families.unigram,
+    "unigram, unsplit": lambda: families.unigram(split=False),
+}
+
+
+def words_of(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[list[str]]]:
+    """The tokens of each text in words, as `word_encoder` has them."""
+    encode = word_encoder(tokenizer)
+    assert encode is not None
+    found = []
+    for ids, begins in encode(texts):
+        words: list[list[str]] = []
+        for token, first in zip(tokenizer.convert_ids_to_tokens(ids), begins, strict=True):
+            if first:
+                words.append([])
+            words[-1].append(token)
+        found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_are_what_whitespace_parts(family: str) -> None:
+    tokenizer = FAMILIES[family]()
+    texts = ["unbelievable things  people\u00a0reread", "", " everybody", "rereading\u3000nothing"]
+    found = words_of(tokenizer, texts)
+    # A token of whitespace alone, for the second of two spaces, is a word beside the others.
+    surfaces = [
+        [
+            "".join(word).replace("##", "").strip("Ġ▁")
+            for word in words
+            if word not in (["Ġ"], ["▁"])
+        ]
+        for words in found
+    ]
+    assert surfaces[0][:2] == ["unbelievable", "things"]
+    assert surfaces[1] == []
+    assert surfaces[2] == ["everybody"]
+    assert surfaces[3][0] == "rereading"
+    assert surfaces[3][-1].endswith("nothing")
+    assert surfaces[0][-1].endswith("reread")
+    assert max(len(word) for words in found for word in words) > 2, "some words are cut"
+
+
+@pytest.mark.parametrize(
+    ("family", "expected"),
+    [
+        ("wordpiece", ["isn", "'", "t", "seeing", ",", "readable", "!", ")"]),
+        ("cased wordpiece", ["isn't", "seeing,", "readable!)"]),
+        ("byte-level", ["isn", "'t", "Ġseeing", ",", "Ġreadable", "!)"]),
+        ("unigram", ["▁isn't", "▁seeing,", "▁readable!)"]),
+        ("unigram, unsplit", ["▁isn't", "▁seeing,", "▁readable!)"]),
+    ],
+)
+def test_punctuation_is_where_the_tokenizer_has_it(family: str, expected: list[str]) -> None:
+    (words,) = words_of(FAMILIES[family](), ["isn't seeing, readable!)"])
+    assert ["".join(word).replace("##", "") for word in words] == expected
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_words_come_with_the_same_ids_whatever_the_batch(family: str) -> None:
+    tokenizer = FAMILIES[family]()
+    texts = ["things, seen", "", "ünsee [MASK] things", "x", " y\tz", "isn't"]
+    encode = word_encoder(tokenizer)
+    assert encode is not None
+    together, plain = encode(texts), encoder(tokenizer)(texts)
+    assert [ids.tolist() for ids, _ in together] == plain
+    for text, (ids, begins) in zip(texts, together, strict=True):
+        ((same_ids, same_begins),) = encode([text])
+        assert ids.tolist() == same_ids.tolist()
+        assert begins.tolist() == same_begins.tolist()
+        assert len(begins) == len(ids)
+        assert begins[:1].all(), "a text begins with a word"
+
+
+def test_a_wordpiece_s_types_tell_the_same_words_as_its_word_ids_and_offsets(
+    trained: PreTrainedTokenizerBase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The general way is the reference; the corpus has all that documentation has.
+    texts = list(open_corpus(spec.BuiltinCorpus()).documents("validation"))
+    texts += ["##ing # ##", "x\x1cq", "\u00a0x\u3000y", "東京 see", "a" * 300, "[MASK]ing e\u0301"]
+    fast = word_encoder(trained)
+    monkeypatch.setattr("entromask.text.tokenizer._continues", lambda backend: None)
+    general = word_encoder(trained)
+    assert fast is not None
+    assert general is not None
+    found, expected = fast(texts), general(texts)
+    assert sum(len(ids) for ids, _ in found) > 10_000
+    assert sum((~begins).sum() for _, begins in found) > 1000
+    for (ids, begins), (same_ids, same_begins) in zip(found, expected, strict=True):
+        assert ids.tolist() == same_ids.tolist()
+        assert begins.tolist() == same_begins.tolist()
+
+
+def test_a_python_tokenizer_knows_no_words(shared_data: Path) -> None:
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+    vocabulary = shared_data / "tokenizers" / "bert-base-uncased" / "vocab.txt"
+    assert word_encoder(BertTokenizerLegacy(str(vocabulary))) is None

@@ -34,6 +34,16 @@ def test_rows_are_those_of_their_ids() -> None:
     assert torch.equal(batch.rows, torch.from_numpy(ROWS[batch.row_ids].astype(np.int64)))
 
 
+def test_words_are_those_of_the_same_rows() -> None:
+    words = ROWS % 3 == 0
+    batch = Batches(ROWS, 10, seed=0, words=words)[2]
+    assert batch.words is not None
+    assert batch.words.dtype == torch.bool
+    assert torch.equal(batch.words, batch.rows % 3 == 0)
+    assert torch.equal(batch.rows, Batches(ROWS, 10, seed=0)[2].rows)
+    assert Batches(ROWS, 10, seed=0)[2].words is None
+
+
 def test_processes_share_a_batch_without_overlap() -> None:
     whole = Batches(ROWS, 9, seed=0)[1].row_ids.tolist()
     parts = [Batches(ROWS, 9, seed=0, rank=rank, world=2)[1].row_ids.tolist() for rank in (0, 1)]
