@@ -44,6 +44,7 @@ lint: $(STAMP)  ## ruff and mypy, as the CI runs them
 
 bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 	$(BIN)/python benchmarks/pretraining.py
+	$(BIN)/python benchmarks/masking.py
 	$(BIN)/python benchmarks/fine_tuning.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/stack.py

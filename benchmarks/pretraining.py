@@ -15,47 +15,21 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from _loop import LENGTH, Case, make_loop, make_model, make_rows, make_tokenizer, trainer
 from _machine import machine, write_result
-from tokenizers import Tokenizer, models
 from transformers import (
-    BertConfig,
     BertForMaskedLM,
     DataCollatorForLanguageModeling,
-    PreTrainedTokenizerFast,
     Trainer,
     TrainerCallback,
     TrainingArguments,
 )
 
-from entromask.modeling.masked_lm import SparseMaskedLM
-from entromask.spec import RunSpec
-from entromask.text.packing import PackedCorpus
-from entromask.training.device import keep_freed_memory, make_accelerator
-from entromask.training.pretraining import Pretraining
-
-LENGTH = 128
-
-
-@dataclass(frozen=True)
-class Case:
-    """A model and a batch; `target` is the ratio of the peer's time to ours to be reached."""
-
-    layers: int
-    width: int
-    vocabulary: int
-    batch: int = 32
-    target: float | None = None
-
-    @property
-    def name(self) -> str:
-        return f"{self.layers}x{self.width}/{self.vocabulary}"
-
+from entromask.training.device import keep_freed_memory
 
 CASES = (
     Case(2, 128, 30522, target=3.3),
@@ -64,44 +38,6 @@ CASES = (
     Case(12, 768, 30522, batch=8),
 )
 GPU_CASES = (Case(12, 768, 30522, batch=256),)
-
-
-def make_tokenizer(vocabulary: int) -> PreTrainedTokenizerFast:
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += [f"w{index}" for index in range(vocabulary - len(words))]
-    ids = {word: index for index, word in enumerate(words)}
-    return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer(models.WordLevel(ids, unk_token="[UNK]")),
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-    )
-
-
-def make_rows(vocabulary: int, rows: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
-    """[rows, 128] token ids whose frequencies fall as in natural text (Zipf)."""
-    weights = 1 / np.arange(1, vocabulary - 4)
-    cumulative = np.cumsum(weights / weights.sum())
-    ids = 5 + np.searchsorted(cumulative, np.random.default_rng(0).random((rows, LENGTH)))
-    ids = np.minimum(ids, vocabulary - 1)
-    ids[:, 0], ids[:, -1] = 2, 3
-    return ids.astype(np.uint16)
-
-
-def make_model(case: Case) -> BertForMaskedLM:
-    torch.manual_seed(0)
-    return BertForMaskedLM(
-        BertConfig(
-            vocab_size=case.vocabulary,
-            hidden_size=case.width,
-            num_hidden_layers=case.layers,
-            num_attention_heads=case.width // 64,
-            intermediate_size=4 * case.width,
-            max_position_embeddings=LENGTH,
-        )
-    )
 
 
 class _Clock(TrainerCallback):
@@ -156,54 +92,8 @@ def ours(
     case: Case, model: BertForMaskedLM, rows: np.ndarray[Any, Any], precision: str, preset: str
 ) -> Callable[[int], float]:
     """Trains `steps` steps with this project's loop; returns the seconds of one."""
-    spec = RunSpec.parse(
-        {
-            "model": {"architecture": "bert"},
-            "masking": {"preset": preset, "warmup": 0.0},
-            "pretraining": {
-                "budget": {"steps": 10**6},
-                "batch_size": case.batch,
-                "sequence_length": LENGTH,
-                "learning_rate": 1e-4,
-                "precision": precision,
-            },
-        }
-    ).resolved()
-    accelerator = make_accelerator(precision)
-    sparse = SparseMaskedLM(model).to(accelerator.device)
-    counts = np.bincount(rows.reshape(-1), minlength=case.vocabulary)
-    corpus = PackedCorpus(
-        fingerprint="synthetic",
-        train=rows,
-        validation=rows[: case.batch],
-        counts=counts,
-        folder=Path(),
-    )
-    loop = Pretraining(
-        spec=spec,
-        model=sparse,
-        tokenizer=make_tokenizer(case.vocabulary),
-        corpus=corpus,
-        store=None,
-        accelerator=accelerator,
-        folder=Path(),
-        emit=lambda *_, **__: None,
-        should_stop=lambda: False,
-    )
-
-    def train(steps: int) -> float:
-        loop.replica.train()
-        start = 0.0
-        for step in range(steps + 1):
-            loop.step(1e-4)
-            loop.progress.step += 1
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if step == 0:
-                start = time.perf_counter()
-        return (time.perf_counter() - start) / steps
-
-    return train
+    masking = {"preset": preset, "warmup": 0.0}
+    return trainer(make_loop(case, model, rows, precision, {"masking": masking}))
 
 
 def measure(case: Case, precision: str, device: str, rounds: int, steps: int) -> dict[str, Any]:

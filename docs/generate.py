@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from entromask.presets import MASKING_PRESETS, PROTOCOLS, SIZES
 from entromask.settings import Settings
 
 FOLDER = Path(__file__).parent
+sys.path.insert(0, str(FOLDER))  # also where a test loads this file
+
+from strategy_results import measured  # noqa: E402
 
 # The parts of a spec in reading order: where they stand, and what selects them.
 PARTS: tuple[tuple[str, type[spec.Part]], ...] = (
@@ -129,6 +133,15 @@ def settings() -> str:
     return HEADER + "\n".join([*lines, ""])
 
 
+def _setting(value: Any) -> str:
+    """A field of a protocol; what it does not use is a dash."""
+    if isinstance(value, bool):
+        return "yes" if value else "-"
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) or "-"
+    return "-" if value is None else str(value)
+
+
 def strategies() -> str:
     lines = [
         "# Strategies and other tables\n",
@@ -141,8 +154,7 @@ def strategies() -> str:
     ]
     for name, preset in MASKING_PRESETS.items():
         parts = ", ".join(f"{key}: {json.dumps(value)}" for key, value in preset.parts.items())
-        later = "" if preset.available else " *Not available yet.*"
-        lines.append(f"| `{name}` | {_cell(preset.description)}{later} | {_cell(parts)} |")
+        lines.append(f"| `{name}` | {_cell(preset.description)} | {_cell(parts)} |")
     lines += ["\n## Model sizes\n", "| size | layers | width | heads | feed-forward |"]
     lines.append("|---|---|---|---|---|")
     for name, size in SIZES.items():
@@ -150,13 +162,15 @@ def strategies() -> str:
             f"| `{name}` | {size.layers} | {size.width} | {size.heads} | {size.feed_forward} |"
         )
     lines += ["\n## Fine-tuning protocols\n"]
+    lines += [f"- `{name}`: {protocol.description}" for name, protocol in PROTOCOLS.items()]
     fields = list(next(iter(PROTOCOLS.values())).__dataclass_fields__)
-    lines.append("| protocol | " + " | ".join(field.replace("_", " ") for field in fields) + " |")
+    fields.remove("description")
+    lines.append("\n| protocol | " + " | ".join(one.replace("_", " ") for one in fields) + " |")
     lines.append("|---" * (len(fields) + 1) + "|")
     for name, protocol in PROTOCOLS.items():
-        values = " | ".join(str(getattr(protocol, field)) for field in fields)
+        values = " | ".join(_setting(getattr(protocol, field)) for field in fields)
         lines.append(f"| `{name}` | {values} |")
-    return HEADER + "\n".join([*lines, ""])
+    return HEADER + "\n".join([*lines, *measured(), ""])
 
 
 def commands() -> str:

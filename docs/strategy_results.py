@@ -1,0 +1,166 @@
+"""What benchmarks/results/strategies.json and masking.json say, as parts of docs/strategies.md."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
+_PLATEAU = "never"
+# Of which runs the agreement of stored and fresh scores is shown, over training.
+_CACHED = (
+    "self-masked-entropy-high",
+    "self-masked-entropy-sample",
+    "self-entropy-sample, cached",
+)
+
+
+def measured() -> Iterator[str]:
+    """The lines of the sections on real runs, agreement and cost."""
+    found = _read("strategies")
+    yield from _runs(found)
+    yield from _agreement(found["settings"])
+    yield from _cost(_read("masking"))
+
+
+def _read(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return data
+
+
+def _runs(found: dict[str, Any]) -> Iterator[str]:
+    settings, random = found["settings"], found["settings"]["random"]
+    floors = {
+        task: random[0]["tasks"][task] for task in found["tasks"] if task in random[0]["tasks"]
+    }
+    machine = found["machine"]
+    yield "\n## What real runs showed\n"
+    yield (
+        "One run of each setting and seed: a ModernBERT-type model of 2 layers x 128 from scratch, "
+        f"a vocabulary of 8,192, {found['epochs'] * found['tokens'] / 1e6:g} M tokens "
+        f"({found['epochs']} epochs of {found['tokens'] / 1e6:g} M) of unlabelled IMDb reviews, "
+        '1,099 steps of 64 rows of 128 tokens for every setting but "twice the steps". The '
+        "teacher (4 x 256, random masking) has read the same text nine times; the teacher that "
+        "weights are taken from (2 x 128) too. `benchmarks/strategies.py` runs it; "
+        f"{machine['gpu']}, bf16, but where a seed is marked c: CPU, float32.\n"
+    )
+    yield (
+        "Read it as a look, not as evidence: one or two pretraining seeds, one fine-tuning seed. "
+        "Losses are in nats on the common random masks (lower is better); *refit* is the same "
+        "after refitting the output bias alone; *rare* is the loss on all but the 100 most "
+        "frequent types. Scores are in percent; BLiMP is the accuracy on 200 pairs of each "
+        "paradigm (chance 50). Floors without pretraining: "
+        + ", ".join(
+            f"{_NAMES[task]} {100 * floor['untrained_floor']:.1f}" for task, floor in floors.items()
+        )
+        + "; so RTE and MRPC rank nothing here. *Repeat* is the share of an epoch's masks that the "
+        "next epoch masks again, *top 100* the share of masks on the 100 most frequent types, "
+        "*types* the effective number of masked types over that of random masks. FLOPs are those "
+        "of the training over random's, with *+* what a teacher's first pass added (once for "
+        "a corpus, whichever run asks first).\n"
+    )
+    yield (
+        "| setting | loss | refit | rare | BLiMP | RTE | MRPC | left plateau at | repeat | top 100 "
+        "| types | FLOPs |"
+    )
+    yield "|---" * 12 + "|"
+    base = statistics.fmean(run["cost"]["flops"] for run in random)
+    for name, runs in settings.items():
+        yield _row(name, runs, base)
+
+
+_NAMES = {"blimp": "BLiMP", "rte": "RTE", "mrpc": "MRPC"}
+
+
+def _row(name: str, runs: list[dict[str, Any]], base: float) -> str:
+    def losses(key: str) -> str:
+        return " / ".join(
+            f"{run['validation'][key]:.2f}" + ("" if run["gpus"] else "c") for run in runs
+        )
+
+    def scores(task: str) -> str:
+        return " / ".join(f"{100 * run['tasks'][task]['score']:.1f}" for run in runs)
+
+    diagnostics = [run["diagnostics"] for run in runs]
+    exits = [one["plateau_exit_step"] for one in diagnostics]
+    cost = runs[0]["cost"]
+    flops = f"{cost['flops'] / base:.2f}"
+    if cost.get("scoring_flops"):
+        flops += f" + {cost['scoring_flops'] / base:.2f}"
+    cells = [
+        name if " " in name else f"`{name}`",
+        losses("loss"),
+        losses("loss_bias_refit"),
+        losses("loss_rest"),
+        scores("blimp"),
+        scores("rte"),
+        scores("mrpc"),
+        " / ".join(_PLATEAU if step is None else str(step) for step in exits),
+        _mean(diagnostics, "mask_repeat_rate"),
+        _mean(diagnostics, "frequent_type_share"),
+        _mean(diagnostics, "effective_type_ratio"),
+        flops,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _mean(diagnostics: list[dict[str, Any]], key: str) -> str:
+    values = [one[key] for one in diagnostics if one.get(key) is not None]
+    return f"{statistics.fmean(values):.2f}" if values else "-"
+
+
+def _agreement(settings: dict[str, Any]) -> Iterator[str]:
+    yield "\n## How far stored scores of the model itself agree with fresh ones\n"
+    yield (
+        "At each look of the runs above (seed 0), 64 rows are scored anew by the model as it is, "
+        "and the masks by stored scores are compared with those by fresh scores under the same "
+        "noise: the share of the positions that both select. In brackets what uniform masks share "
+        "with the fresh ones, under the same noise; then the correlation of the two scores.\n"
+    )
+    names = [name for name in _CACHED if name in settings]
+    series = {name: settings[name][0]["diagnostics"]["cache_agreement"] for name in names}
+    steps = sorted({int(one["step"]) for looks in series.values() for one in looks})
+    yield "| step | " + " | ".join(f"{name}" for name in names) + " |"
+    yield "|---" * (len(names) + 1) + "|"
+    for step in steps:
+        cells = [_look(series[name], step) for name in names]
+        yield f"| {step} | {' | '.join(cells)} |"
+
+
+def _look(looks: list[dict[str, Any]], step: int) -> str:
+    for look in looks:
+        if look["step"] == step:
+            return (
+                f"{look['cache_agreement']:.2f} ({look['cache_agreement_uniform']:.2f}), "
+                f"r = {look['cache_correlation']:.2f}"
+            )
+    return "random masks"
+
+
+def _cost(found: dict[str, Any]) -> Iterator[str]:
+    machine, times = found["machine"], found["milliseconds_per_step"]
+    yield "\n## What a step costs beside random masking\n"
+    yield (
+        f"`benchmarks/masking.py`: BERT of {found['case'].replace('/', ', vocabulary ')}, "
+        f"{found['batch'][0]} rows of {found['batch'][1]} tokens, all sides interleaved in one "
+        f"process, medians of {found['rounds']} rounds; {machine['cpu']}, {machine['threads']} "
+        f"threads, {found['precision']}. Stores are filled before. Memory is the peak of a process "
+        "of its own for each side, over that of random masking.\n"
+    )
+    yield "| side | ms a step | over random | target | extra MiB |"
+    yield "|---|---|---|---|---|"
+    peaks = found["peak_memory_mib"]
+    for name, ratio in found["over_random"].items():
+        target = found["targets"].get(name)
+        yield (
+            f"| {name} | {times[name]:.0f} | {ratio['median']:.2f} ({ratio['min']:.2f}-"
+            f"{ratio['max']:.2f}) | {f'{target:.2f}' if target else ''} | "
+            f"{peaks[name] - peaks['random']:.0f} |"
+        )
+    yield (
+        f"\nThe teacher's forward pass alone takes {found['teacher_forward_milliseconds']:.0f} ms; "
+        "the target of distillation without a store is one plus 1.15 times that."
+    )
