@@ -14,9 +14,9 @@ from backend.store.locks import get_run
 from entromask.analysis.cautions import ENOUGH_SEEDS
 from entromask.compatibility import advice
 from entromask.glue.tasks import TASKS
-from entromask.resources import Validation
+from entromask.resources import OVER, Validation
 from entromask.settings import settings
-from entromask.spec import RunSpec
+from entromask.spec import ModelReference, RunSpec
 
 # The demo's runs (2x128, 64 tokens a row) leave the plateau of unigram frequencies after about
 # 430,000 tokens, those of docs/first-results.md (128 tokens a row) after 1.4 to 1.8 million.
@@ -40,7 +40,7 @@ def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
         spec_hash=spec.spec_hash,
         group_hash=spec.group_hash,
         estimate=cost,
-        warnings=list(warnings(checked, seeds, cost.tokens)),
+        warnings=[*_of_checkpoints(session, spec), *warnings(checked, seeds, cost.tokens)],
     ).model_dump()
 
 
@@ -65,6 +65,18 @@ def warnings(checked: CheckedSpec, seeds: int, tokens: int | None) -> Iterator[s
             "frequencies after 430,000 to 1,800,000, and on it masking makes no difference"
         )
     yield from _of_evaluation(spec)
+
+
+def _of_checkpoints(session: Session, spec: RunSpec) -> Iterator[str]:
+    for reference in (spec.teacher, spec.model.init):
+        if not isinstance(reference, ModelReference) or reference.checkpoint is None:
+            continue
+        run = get_run(session, str(reference.run))
+        if run is not None and run.status not in OVER:
+            yield (
+                f"the run {run.id} is {run.status} and keeps its last two checkpoints and the "
+                f"best: the one at step {reference.checkpoint} may be gone when this run starts"
+            )
 
 
 def _of_evaluation(spec: RunSpec) -> Iterator[str]:

@@ -147,10 +147,14 @@ def run(
     ] = False,
 ) -> None:
     """Pretrain and evaluate what SPEC describes."""
+    from entromask.compatibility import advice
     from entromask.spec import RunSpec
 
     _hide_library_bars()
     description = RunSpec.load(spec, overrides).resolved()
+    if not quiet:
+        for sentence in advice(description):
+            print(f"note: {sentence}", file=sys.stderr)
     from entromask import pipeline
     from entromask.run_folder import default_folder
 

@@ -72,6 +72,18 @@ def advice(spec: RunSpec) -> Iterator[str]:
             "less than one epoch: the teacher scores the whole corpus, and the run reads a part "
             "of it; refresh: fresh, or a smaller corpus.max_tokens, costs less"
         )
+    distillation = spec.distillation
+    if distillation is not None and distillation.refresh == "cached":
+        yield (
+            "stored predictions cost no forward pass of the teacher and teach less than fresh "
+            "ones, since they are those behind another mask"
+        )
+    if distillation is not None and distillation.top_k and distillation.temperature > 1:
+        yield (
+            f"at temperature {distillation.temperature:g} most of a teacher's probability lies in "
+            f"the tail beyond its {distillation.top_k} likeliest tokens, which is one bucket here; "
+            "temperature: 1, or a larger top_k, keeps more of it"
+        )
     if masking.score not in SCORES:
         yield f"the score '{masking.score}' comes from another package, and its results with it"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,6 +94,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     )
     schedule = Schedule.of(spec.pretraining, len(packed.train))
     check_cache_is_read(spec, schedule.total_steps, batches.per_epoch)
+    facts: dict[str, Any] = {}
     teacher = models.get("teacher")
     model = models.get("model.init")
     if model is None:
@@ -108,9 +109,10 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
             assert teacher is not None, "a resolved spec has a teacher to start from"
             from entromask.modeling.initialization import initialize
 
-            initialize(built, teacher.model, init)
+            initialized = initialize(built, teacher.model, init)
+            facts["initialized"] = {"from": init, **asdict(initialized)}
         model = SparseMaskedLM(built)
-    facts = {
+    facts |= {
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "rows": {"train": len(packed.train), "validation": len(packed.validation)},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -74,8 +74,8 @@ class DistillationTask:
         return torch.stack([loss, cross_entropy, divergence])
 
 
-# (inputs [b, T] of a part, its number, the number of parts) -> its objective.
-Tasks = Callable[[Tensor, int, int], DistillationTask]
+# (inputs [b, T] of a part of the batch, its rows) -> its objective.
+Tasks = Callable[[Tensor, slice], DistillationTask]
 
 
 class Distiller:
@@ -122,11 +122,11 @@ class Distiller:
         weight = self._distillation.weight
         own = int((labels >= 0).sum()), int(where.sum())
 
-        def task(inputs: Tensor, part: int, parts: int) -> DistillationTask:
-            here, labels_here = where.chunk(parts)[part], labels.chunk(parts)[part]
+        def task(inputs: Tensor, rows: slice) -> DistillationTask:
+            here = where[rows]
             return DistillationTask(
                 here.to(self._accelerator.device),
-                self._predictions(inputs, row_ids.chunk(parts)[part], labels_here >= 0, here),
+                self._predictions(inputs, row_ids[rows], labels[rows] >= 0, here),
                 (1 - weight) / max(1, predicted),
                 weight / max(1, compared),
                 self._distillation.temperature,
@@ -136,11 +136,10 @@ class Distiller:
 
         return task
 
-    def flops(self, tokens: float, predicted: float, length: int) -> float:
+    def flops(self, tokens: float, compared: float, length: int) -> float:
         """What asking the teacher costs in a step of so many tokens; 0 from a store."""
         if self._teacher is None:
             return 0.0
-        compared = tokens if self._distillation.positions == "all" else predicted
         return Cost.of(self._teacher, length).forward(tokens, compared)
 
     def _predictions(

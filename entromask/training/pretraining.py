@@ -218,7 +218,7 @@ class Pretraining:
         maskable = self.masker.maskable(batch.rows)
         if on:
             self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
-        loss, predicted = self.gradients(batch, inputs, labels, maskable)
+        loss, predicted, compared = self.gradients(batch, inputs, labels, maskable)
         if self.spec.pretraining.gradient_clipping is not None:
             accelerator.clip_grad_norm_(
                 self.replica.parameters(), self.spec.pretraining.gradient_clipping
@@ -229,42 +229,42 @@ class Pretraining:
         self.optimizer.zero_grad()
         self.scores.stepped()
         tokens = batch.rows.numel() * accelerator.num_processes
-        state.flops += self.cost.training(tokens, predicted)
+        state.flops += self.cost.training(tokens, max(predicted, compared))
         if on:
             state.flops += self.scores.flops(self.cost, tokens)
         if self.distiller is not None:
-            state.flops += self.distiller.flops(tokens, predicted, batch.rows.shape[1])
+            state.flops += self.distiller.flops(tokens, compared, batch.rows.shape[1])
         state.masked_tokens += predicted
         return loss
 
     def gradients(
         self, batch: Batch, inputs: Tensor, labels: Tensor, maskable: Tensor
-    ) -> tuple[Tensor, int]:
+    ) -> tuple[Tensor, int, int]:
         """The gradients of a batch, part by part.
 
         Returns:
-            [3] as of `step`, and how many positions are predicted over all processes.
+            [3] as of `step`; over all processes, how many positions are predicted, and at how many
+            the teacher is compared with.
         """
         device = self.accelerator.device
         own = int((labels >= 0).sum())
         total = round(self._sum_over_processes(own))
-        tasks = None
+        tasks, compared = None, 0
         if self.distiller is not None:
             where = self.distiller.positions(inputs, labels, maskable)
             compared = round(self._sum_over_processes(int(where.sum())))
             tasks = self.distiller.tasks(batch.row_ids, labels, where, total, compared)
         also = self.scores.also(batch, labels)
-        parts = min(self.spec.pretraining.gradient_accumulation, len(inputs))
-        pieces = [None if one is None else one.chunk(parts) for one in (inputs, labels, also)]
+        size = -(-len(inputs) // self.spec.pretraining.gradient_accumulation)
         loss, found = torch.zeros(3, device=device), []
-        for part in range(parts):
-            x, y, more = (None if one is None else one[part].to(device) for one in pieces)
-            assert x is not None
-            assert y is not None
+        for start in range(0, len(inputs), size):
+            rows = slice(start, start + size)
+            x, y = inputs[rows].to(device), labels[rows].to(device)
+            more = None if also is None else also[rows].to(device)
             # Gradients are summed over the processes once, with the last part.
-            waits = part < parts - 1
+            waits = start + size < len(inputs)
             with self.accelerator.no_sync(self.replica) if waits else nullcontext():
-                task = None if tasks is None else tasks(x, part, parts)
+                task = None if tasks is None else tasks(x, rows)
                 prediction = self.backward(x, y, more, total, task)
             found.append(prediction)
             if task is None:
@@ -272,7 +272,7 @@ class Pretraining:
             else:
                 loss += task.means(prediction)
         self.scores.learn(batch, inputs, labels, found)
-        return loss, total
+        return loss, total, compared
 
     def _sum_over_processes(self, value: float) -> float:
         if self.accelerator.num_processes == 1:

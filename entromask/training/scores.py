@@ -111,6 +111,7 @@ class FreshScores(Scores):
         self._inputs, self._model = inputs, model
         self._score: Score = "surprisal" if inputs.masking.score == "surprisal" else "entropy"
         self._special = sorted(set(inputs.tokenizer.all_special_ids))
+        self._cost = Cost.of(model, inputs.corpus.train.shape[1])
 
     def __call__(self, batch: Batch) -> Tensor:
         own = self._inputs
@@ -135,7 +136,7 @@ class FreshScores(Scores):
 
     def flops(self, cost: Cost, tokens: float) -> float:
         passes = GROUPS if self._inputs.masking.view == "masked" else 1
-        return cost.forward(passes * tokens, tokens)
+        return self._cost.forward(passes * tokens, tokens)
 
 
 class AverageScores(FreshScores):

@@ -243,6 +243,96 @@ def test_a_run_that_has_no_model_to_come_is_no_teacher(api: TestClient) -> None:
     assert "resume it first" in body["errors"][0]["detail"]
 
 
+def a_checkpoint(run_id: str, step: int) -> None:
+    """What a run writes at a step, as far as a reference is checked."""
+    folder = settings().runs / run_id / "checkpoints" / f"step-{step}"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+
+
+MASKED = {"preset": "teacher-masked-entropy-sample"}
+BY_CHECKPOINT: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+    ({"masking": MASKED}, ("teacher",)),
+    ({"distillation": {"weight": 0.3}}, ("teacher",)),
+    ({"model": {"size": "tiny", "init": "teacher-complete"}}, ("teacher",)),
+    ({}, ("model", "init")),
+]
+
+
+def with_reference(parts: dict[str, Any], place: tuple[str, ...], given: Any) -> dict[str, Any]:
+    inner = {"init": given} if place == ("model", "init") else given
+    return SPEC | parts | {place[0]: inner}
+
+
+@pytest.mark.parametrize(("parts", "place"), BY_CHECKPOINT, ids=str)
+def test_nothing_waits_for_a_run_whose_checkpoint_is_named(
+    api: TestClient, database: Database, parts: dict[str, Any], place: tuple[str, ...]
+) -> None:
+    base = submitted(api)["id"]
+    a_checkpoint(base, 5)
+    spec = with_reference(parts, place, {"run": base, "checkpoint": 5})
+    answer = api.post("/v1/runs", json={"spec": spec})
+    assert answer.status_code == 201, answer.text
+    pupil = answer.json()
+    with database.read() as session:
+        assert {job.run_id for job in jobs.queued(session)} == {base, pupil["id"]}
+    # The tokenizer is the one beside that checkpoint, and its end leaves the pupil alone.
+    assert pupil["spec"]["tokenizer"]["path"].endswith(f"{base}/checkpoints/step-5")
+    api.post(f"/v1/runs/{base}/cancel")
+    assert api.get(f"/v1/runs/{pupil['id']}").json()["status"] == "queued"
+    # Of a run that was cancelled there is no model to come; its checkpoints stay.
+    again = api.post("/v1/runs", json={"spec": spec | {"seed": 1}})
+    assert again.status_code == 201, again.text
+
+
+@pytest.mark.parametrize(("parts", "place"), BY_CHECKPOINT, ids=str)
+def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(
+    api: TestClient, parts: dict[str, Any], place: tuple[str, ...]
+) -> None:
+    base = submitted(api)["id"]
+    a_checkpoint(base, 5)
+    cases = [
+        ({"run": base, "checkpoint": 6}, "checkpoint", "it has those at step 5"),
+        ({"run": "run_0", "checkpoint": 5}, "run", "no run 'run_0'"),
+        ({"path": "/a/b", "checkpoint": 5}, None, "a checkpoint goes with run"),
+    ]
+    for given, key, words in cases:
+        spec = with_reference(parts, place, given)
+        body = problem(api.post("/v1/runs", json={"spec": spec}), 422, "invalid_spec")
+        [error] = body["errors"]
+        assert error["pointer"] == "/".join(["/spec", *place, *([key] if key else [])])
+        assert words in error["detail"]
+    assert len(api.get("/v1/runs").json()["data"]) == 1
+
+
+def test_a_checkpoint_of_a_run_that_goes_on_may_be_gone_and_that_is_said(api: TestClient) -> None:
+    base = submitted(api)["id"]
+    a_checkpoint(base, 5)
+    spec = SPEC | {"teacher": {"run": base, "checkpoint": 5}, "distillation": {}}
+
+    def said() -> str:
+        answer = api.post("/v1/runs", params={"validate_only": "true"}, json={"spec": spec})
+        return " ".join(answer.json()["warnings"])
+
+    assert "the one at step 5 may be gone when this run starts" in said()
+    api.post(f"/v1/runs/{base}/cancel")
+    assert "may be gone" not in said()
+
+
+def test_an_estimate_with_a_teacher_of_this_server_knows_its_vocabulary_and_its_shape(
+    api: TestClient,
+) -> None:
+    teacher = submitted(api, model={"size": "base"})["id"]
+    spec = SPEC | {"teacher": {"run": teacher}, "distillation": {}}
+    alone, taught = (
+        api.post("/v1/runs", params={"validate_only": "true"}, json={"spec": one}).json()
+        for one in (SPEC, spec)
+    )
+    assert taught["estimate"]["parameters"] == alone["estimate"]["parameters"]
+    # The teacher is a hundred times as large as the student.
+    assert taught["estimate"]["flops"] > 5 * alone["estimate"]["flops"]
+
+
 def test_a_clone_changes_what_it_names_and_points_at_the_override_that_is_wrong(
     api: TestClient,
 ) -> None:

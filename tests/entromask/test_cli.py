@@ -70,6 +70,18 @@ def test_a_wrong_usage_exits_2(entromask: Command, words: list[str]) -> None:
     assert entromask(*words) == 2
 
 
+def test_what_a_spec_costs_is_said_before_the_run(
+    entromask: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = spec_file(
+        tmp_path, "masking: {preset: self-entropy-high}\ncorpus: {source: local, path: no.txt}\n"
+    )
+    assert entromask("run", path, "--output", tmp_path / "out") == 2
+    first, *others = capsys.readouterr().err.splitlines()
+    assert first.startswith("note: fresh scores of the model itself take one more forward pass")
+    assert any(line.startswith("error: no corpus at no.txt") for line in others)
+
+
 @pytest.mark.parametrize(
     ("text", "sets", "sentence"),
     [

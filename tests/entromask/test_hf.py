@@ -644,6 +644,15 @@ def test_what_a_special_tokens_mask_marks_is_never_masked_and_is_seen_as_it_is()
     assert ((batch["labels"] >= 0).sum(1) == round(0.9 * 11)).all()
 
 
+def test_what_is_not_attended_is_never_masked_whatever_stands_there() -> None:
+    rows = [row | {"attention_mask": [1] * 12 + [0] * 12} for row in examples()]
+    batch = made(masking={"preset": "random", "rate": 0.9})(rows)
+    assert (batch["labels"][:, 12:] == -100).all()
+    assert torch.equal(batch["input_ids"][:, 12:], ROWS_FRAMED[:, 12:])
+    assert ((batch["labels"] >= 0).sum(1) == round(0.9 * 11)).all()
+    assert (batch["attention_mask"].sum(1) == 12).all()
+
+
 def test_words_come_as_flags_word_ids_or_offsets() -> None:
     # [CLS] aa b ccc d [SEP], where "aa" and "ccc" have two and three tokens.
     tokens = [CLS, 5, 6, 7, 8, 9, 10, 11, SEP]
@@ -686,7 +695,8 @@ def test_offsets_tell_of_gaps_that_the_types_do_not_show() -> None:
 
 
 def test_scores_of_one_s_own_and_pmi_select() -> None:
-    pmi = PMIScore.of_rows(ROWS.numpy(), COUNTS * (np.arange(TYPES) > 4), [*range(5)])
+    pairs = np.array([5 * TYPES + 6, 6 * TYPES + 5, 7 * TYPES + 8])
+    pmi = PMIScore(pairs, np.full(3, 9, np.float32), TYPES, range(5))
     with_pmi = made(masking="pmi", scores=lambda rows, ids: pmi(rows))(examples())
     assert same(with_pmi, direct(examples(), "pmi", 1, pmi))
     assert not same(with_pmi, direct(examples(), "pmi", 1))

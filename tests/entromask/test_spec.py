@@ -231,6 +231,14 @@ def test_stored_predictions_keep_16_of_them_by_default() -> None:
         ({"masking": {"preset": "self-entropy-sample"}}, "one more forward pass each step"),
         ({"teacher": {"path": "t"}}, "teacher is given but not used"),
         (
+            {"teacher": {"path": "t"}, "distillation": {"refresh": "cached"}},
+            "teach less than fresh",
+        ),
+        (
+            {"teacher": {"path": "t"}, "distillation": {"top_k": 8}},
+            "at temperature 2 most of a teacher's probability lies in the tail beyond its 8",
+        ),
+        (
             {
                 "teacher": {"path": "t"},
                 "masking": {"preset": "teacher-entropy-high"},

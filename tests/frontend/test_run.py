@@ -126,6 +126,52 @@ def test_the_plateau_is_marked_as_soon_as_it_is_left(open_page: Open) -> None:
     assert len(charts(app)["Training loss"]["layer"]) == 2
 
 
+def test_what_only_some_runs_measure_is_drawn_where_it_is_there(open_page: Open) -> None:
+    run = a_run(1, "running")
+    some = history(
+        cross_entropy={10: 6.0},
+        distillation_divergence={10: 2.0},
+        effective_type_ratio={100: 0.9},
+        cache_agreement={100: 0.6},
+        cache_agreement_uniform={100: 0.15},
+        cache_correlation={100: 0.8},
+    )
+    drawn = charts(open_page("run", fake_of(run, metrics=some), id=run.id))
+    titles = ["Parts of the training loss", "Effective token types", "Stored against fresh scores"]
+    assert list(drawn) == titles
+    domain = drawn[titles[2]]["layer"][0]["encoding"]["color"]["scale"]["domain"]
+    assert domain == [
+        "selection in common",
+        "uniform selection (floor)",
+        "correlation of the scores",
+    ]
+    # A run without distillation and cache says nothing of them.
+    said = words(open_page("run", fake_of(run), id=run.id))
+    assert "Parts of the training loss" not in said
+    assert "tored against fresh" not in said
+
+
+def test_the_entropy_over_training_is_asked_for_when_it_is_opened(open_page: Open) -> None:
+    asked: list[Sequence[str]] = []
+
+    def events(run: str, after: int = 0, types: Sequence[str] = ()) -> Iterator[Event]:
+        asked.append(types)
+        metrics = {"entropy": [0.25, 0.75], "highest": 8.0}
+        return iter([event(1, "histogram", step=100, metrics=metrics)] if not after else [])
+
+    run = a_run(1)
+    app = open_page("run", fake_of(run, events=events), id=run.id)
+    assert asked == []
+    assert "Entropy over training" not in charts(app)
+    app.session_state["entropy_map"] = True
+    app.run()
+    assert asked == [("histogram",)]
+    assert "Entropy over training" in charts(app)
+    app = open_page("run", fake_of(run), id=run.id)
+    app.session_state["entropy_map"] = True
+    assert "No evaluation has measured it" in words(app.run())
+
+
 def test_a_refresh_asks_for_what_may_have_changed_and_nothing_else(open_page: Open) -> None:
     run = a_run(1, "running")
     fake = fake_of(run)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import get_args
 
 from entromask.resources import Artifact, Reason
-from frontend.parts.charts import Mark
+from frontend.parts.charts import Mark, png
 from frontend.parts.run.artifacts import command, folders
+from frontend.parts.run.entropy_map import entropy_map
 from frontend.parts.run.result_tables import cost_rows, mask_rows, top_types, validation_rows
 from frontend.parts.run.run_curves import CURVES, KEYS, missing, there
 from frontend.parts.run.run_events import cells_of, event_row, marks_of
-from frontend.parts.run.run_head import REASONS, budget, progress_words, took
+from frontend.parts.run.run_head import REASONS, budget, facts, progress_words, took
 from frontend.parts.run.spec_diff import differences, flat, shown
 from tests.frontend.fake import NOW, a_run
 from tests.frontend.samples import event, history, results
@@ -53,6 +54,35 @@ def test_the_plateau_is_marked_from_the_results_or_while_it_runs_from_its_event(
     assert marks_of(run, never, []) == []
 
 
+def test_the_entropy_map_has_a_column_for_each_evaluation() -> None:
+    events = [
+        event(1, "histogram", step=250, metrics={"entropy": [0.25, 0.75], "highest": 8.0}),
+        event(2, "metrics", step=250, metrics={"validation_loss": 6.0}),
+        event(3, "histogram", step=500, metrics={"entropy": [0.5, 0.5], "highest": 8.0}),
+    ]
+    chart = entropy_map(events)
+    assert chart is not None
+    assert chart.data["cells"] == {
+        "from": [0, 0, 250, 250],
+        "x": [250, 250, 500, 500],
+        "low": [0.0, 4.0, 0.0, 4.0],
+        "high": [4.0, 8.0, 4.0, 8.0],
+        "share": [0.25, 0.75, 0.5, 0.5],
+    }
+    assert png(chart, scale=1.0).startswith(b"\x89PNG")
+    assert entropy_map(events[1:2]) is None
+
+
+def test_of_many_evaluations_the_entropy_map_shows_some_the_last_one_among_them() -> None:
+    metrics = {"entropy": [1.0], "highest": 8.0}
+    chart = entropy_map([event(n, "histogram", step=n, metrics=metrics) for n in range(1, 1006)])
+    assert chart is not None
+    cells = chart.data["cells"]
+    assert 60 < len(cells["x"]) <= 120
+    assert cells["x"][-1] == 1005
+    assert cells["from"] == [0, *cells["x"][:-1]]  # no gaps
+
+
 def test_evaluations_that_are_done_are_counted_with_their_scores() -> None:
     spec = {
         "evaluation": {
@@ -90,10 +120,45 @@ def test_what_never_happened_is_said_and_what_is_unknown_is_left_out() -> None:
     never = results(diagnostics={"plateau_exit_step": None})
     assert ["Unigram plateau left at step", "never"] in mask_rows(never)
     assert mask_rows({}) == []
+    assert ["Selection collapsed at step", "never"] in mask_rows(
+        results(diagnostics={"collapse_step": None})
+    )
     assert ["Loss", "4.874 nats"] in validation_rows(results())
     assert ["Compute", "3.53 TFLOP"] in cost_rows(results())
     assert top_types(results()) == "the 1.7 %,  * 0.8 %"
     assert top_types({}) == ""
+
+
+def test_the_last_agreement_of_stored_scores_stands_beside_its_floor() -> None:
+    measured = [
+        {"step": 100, "cache_agreement": 0.3, "cache_agreement_uniform": 0.15},
+        {"step": 200, "cache_agreement": 0.625, "cache_agreement_uniform": 0.15},
+    ]
+    diagnostics = {"effective_type_ratio": 0.934, "collapse_step": 300, "cache_agreement": measured}
+    rows = mask_rows(results(diagnostics=diagnostics))
+    assert ["Stored scores select what fresh ones do", "62.5 % (uniform 15.0 %)"] in rows
+    assert ["Effective token types / those of the corpus", "0.93"] in rows
+    assert ["Selection collapsed at step", "300"] in rows
+    never = mask_rows(results(diagnostics={"cache_agreement": []}))
+    assert never == [["Stored scores select what fresh ones do", "not measured"]]
+
+
+def test_a_run_tells_which_checkpoint_teaches_it_and_how_it_is_distilled() -> None:
+    run = a_run(1)
+    taught = {
+        "teacher": {"run": "run_t", "path": None, "checkpoint": 1500},
+        "distillation": {
+            "weight": 0.5,
+            "temperature": 2.0,
+            "positions": "masked",
+            "top_k": 16,
+            "refresh": "cached",
+        },
+    }
+    found = dict(facts(run.model_copy(update={"spec": run.spec | taught})))
+    assert found["Teacher"].endswith(">run_t</a> at step 1,500")
+    assert found["Distillation"] == "weight 0.5, temperature 2, masked positions, top 16, cached"
+    assert "Distillation" not in dict(facts(run))
 
 
 def test_specs_differ_by_key_without_name_and_tags() -> None:

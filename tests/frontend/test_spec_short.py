@@ -9,7 +9,7 @@ import pytest
 
 import frontend
 from entromask.presets import MASKING_PRESETS
-from entromask.spec import RunSpec
+from entromask.spec import HubTokenizer, RunSpec
 from frontend.parts.submit.spec_short import START, shortened
 
 EXAMPLES = sorted((Path(frontend.__file__).parents[1] / "examples").glob("*.yaml"))
@@ -57,6 +57,21 @@ def test_a_masking_is_its_preset_and_what_differs(preset: str) -> None:
 def test_what_differs_stays(given: dict[str, Any]) -> None:
     full = RunSpec.parse(given).resolved().data()
     assert RunSpec.parse(shortened(full)).resolved().data() == full
+
+
+@pytest.mark.parametrize("at", [{}, {"checkpoint": 5}], ids=str)
+def test_the_tokenizer_of_a_run_or_of_its_checkpoint_goes_without_saying(
+    tmp_path: Path, at: dict[str, int]
+) -> None:
+    (tmp_path / "spec.yaml").touch()
+    full = RunSpec.parse({"teacher": {"run": str(tmp_path)} | at, "distillation": {}}).resolved()
+    short = shortened(full.data())
+    assert "tokenizer" not in short
+    assert short["distillation"] == {"weight": 0.5}
+    assert RunSpec.parse(short).resolved() == full
+    # That of another place stays.
+    other = full.model_copy(update={"tokenizer": HubTokenizer(source="hub", name="a/b")})
+    assert "tokenizer" in shortened(other.data())
 
 
 def test_a_spec_of_another_version_is_left_as_it_is() -> None:

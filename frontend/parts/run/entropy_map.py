@@ -79,7 +79,7 @@ _SPEC: dict[str, Any] = {
         "offset": 6,
     },
     "width": "container",
-    "height": HEIGHT,
+    "height": HEIGHT + 80,  # with its title and its axis
     "data": {"name": "cells"},
     "mark": {"type": "rect"},
     "encoding": {
@@ -109,8 +109,11 @@ _SPEC: dict[str, Any] = {
         },
         "y2": {"field": "high"},
         "color": {
-            **{"field": "share", "type": "quantitative", "title": "share"},
-            "scale": {"scheme": "cividis", "domainMin": 0},
+            "field": "share",
+            "type": "quantitative",
+            "title": "share",
+            # By their roots: the early columns hold nearly all in one cell, the later ones do not.
+            "scale": {"type": "sqrt", "scheme": "cividis", "domainMin": 0},
             "legend": {"format": ".0%"},
         },
         "tooltip": [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from html import escape
+from typing import Any
 
 import streamlit as st
 
@@ -131,6 +132,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
     ]
     if teacher:
         rows.append(("Teacher", _teacher(teacher)))
+    if distillation := run.spec.get("distillation"):
+        rows.append(("Distillation", escape(_distillation(distillation))))
     if run.experiment_id:
         rows.append(("Experiment", _link(run.experiment_id, experiment=run.experiment_id)))
     rows += [
@@ -172,11 +175,21 @@ def _tags(tags: Sequence[str]) -> str:
     return " ".join(f"<span class='em-tag'>{escape(tag)}</span>" for tag in tags) or _NONE
 
 
-def _teacher(teacher: dict[str, object]) -> str:
+def _teacher(teacher: dict[str, Any]) -> str:
     if teacher.get("run"):
-        id_ = str(teacher["run"])
-        return f"<a href='{escape(url('run', id=id_))}' target='_self'>{escape(id_)}</a>"
+        id_, step = str(teacher["run"]), teacher.get("checkpoint")
+        at = "" if step is None else f" at step {step:,}"
+        return f"<a href='{escape(url('run', id=id_))}' target='_self'>{escape(id_)}</a>{at}"
     return escape(", ".join(str(value) for value in teacher.values() if value))
+
+
+def _distillation(given: dict[str, Any]) -> str:
+    """`weight 0.5, temperature 2, masked positions, fresh`."""
+    words = [f"{key} {given[key]:g}" for key in ("weight", "temperature")]
+    words.append(f"{given['positions']} positions")
+    if given["top_k"] is not None:
+        words.append(f"top {given['top_k']}")
+    return ", ".join([*words, given["refresh"]])
 
 
 def _link(text: str, **query: str) -> str:

@@ -23,7 +23,7 @@ def levels(loop: Any) -> np.ndarray[Any, Any]:
     return found
 
 
-@pytest.mark.parametrize("accumulation", [1, 3])
+@pytest.mark.parametrize("accumulation", [1, 3, 5])
 @pytest.mark.parametrize("score", ["entropy", "surprisal"])
 def test_a_step_stores_the_scores_of_the_positions_that_it_hid(
     score: str, accumulation: int, tmp_path: Path

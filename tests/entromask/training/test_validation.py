@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -89,10 +91,13 @@ def test_the_entropy_is_that_of_the_full_logits_at_the_masked_positions(
         logs = model.model(input_ids=inputs).logits[labels >= 0].double().log_softmax(-1)
     exact = -(logs.exp() * logs).sum(-1)
     assert exact.std() > 0.1
-    assert validation.measure(model, entropy=True) == {
-        "loss": validation.loss(model),
-        "entropy": pytest.approx(float(exact.mean()), abs=1e-5),
-    }
+    measured = validation.measure(model, entropy=True)
+    assert measured.loss == validation.loss(model)
+    assert measured.entropy == pytest.approx(float(exact.mean()), abs=1e-5)
+    highest = math.log(len(weight))
+    shares = np.histogram(exact.numpy(), 20, (0, highest))[0] / len(exact)
+    assert measured.highest == pytest.approx(highest)
+    assert measured.histogram == pytest.approx(shares.tolist(), abs=1e-4)
 
 
 def test_the_entropy_is_computed_only_where_it_is_asked_for(
@@ -102,7 +107,7 @@ def test_the_entropy_is_computed_only_where_it_is_asked_for(
         raise AssertionError
 
     monkeypatch.setattr("entromask.training.validation.token_entropy", never)
-    assert validation.measure(model).keys() == {"loss"}
+    assert validation.measure(model) == (validation.loss(model), None, None, None)
 
 
 def test_measuring_the_entropy_draws_no_random_numbers(
