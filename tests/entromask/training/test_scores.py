@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from entromask.masking import accuracy
 from entromask.masking.scoring import masked_scores, position_scores, visible_scores
 from entromask.training.scores import AdaptiveScores, AverageScores, CachedScores
 from tests.entromask.training.loops import make_loop, step
@@ -142,7 +143,10 @@ def test_the_average_follows_the_weights_at_its_decay(tmp_path: Path) -> None:
     assert not torch.allclose(scores, own)
 
 
-def test_adaptive_weights_count_what_was_predicted_right(tmp_path: Path) -> None:
+def test_adaptive_weights_count_what_was_predicted_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "_EVERY", 10)
     loop = make_loop(tmp_path, {"preset": "amlm"})
     assert isinstance(loop.scores, AdaptiveScores)
     batch = loop.batches[0]
@@ -152,6 +156,6 @@ def test_adaptive_weights_count_what_was_predicted_right(tmp_path: Path) -> None
     expected = torch.bincount(labels[labels >= 0], minlength=len(predicted)).double()
     assert torch.equal(predicted, expected)
     assert (right <= predicted).all()
-    for _ in range(199):
+    for _ in range(9):
         step(loop)
     assert 0 < float(loop.scores.tensors()["weights"].min()) < 1
