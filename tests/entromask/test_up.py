@@ -277,6 +277,7 @@ def test_a_recorded_process_is_ended_and_one_with_its_id_since_is_not() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_up_restarts_what_is_killed_and_leaves_no_process(service: Service) -> None:
     for name in ("redis", "api", "worker", "dashboard"):
         before = service.part(name)
@@ -299,6 +300,7 @@ def test_up_restarts_what_is_killed_and_leaves_no_process(service: Service) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_after_a_killed_up_nothing_is_left_and_the_next_one_starts(service: Service) -> None:
     token, redis = service.token(), service.part("redis")
     service.process.kill()

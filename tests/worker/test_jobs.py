@@ -67,6 +67,7 @@ def test_a_run_is_done_as_without_a_server(stack: Stack, tmp_path: Path) -> None
         assert workers.list_workers(session, 60) == []
 
 
+@pytest.mark.faults
 def test_a_killed_process_is_followed_by_another_that_ends_alike(
     stack: Stack, tmp_path: Path
 ) -> None:
@@ -126,6 +127,7 @@ def test_a_worker_that_ends_gives_its_job_back_with_a_checkpoint(stack: Stack) -
     assert (stack.folder(run_id) / "checkpoints" / f"step-{last}").is_dir()
 
 
+@pytest.mark.faults
 def test_the_reaper_requeues_what_a_killed_worker_had(stack: Stack, tmp_path: Path) -> None:
     worker = stack.start()
     run_id = stack.submit(**LONG)
@@ -142,6 +144,7 @@ def test_the_reaper_requeues_what_a_killed_worker_had(stack: Stack, tmp_path: Pa
     assert weights(stack.folder(run_id)) == undisturbed(stack, tmp_path / "alone", **LONG)
 
 
+@pytest.mark.faults
 def test_the_reaper_sends_again_what_redis_lost(stack: Stack) -> None:
     from backend.queue import redis_client
 

@@ -113,6 +113,7 @@ def test_rounding_never_makes_more_than_one_of_the_kept_probabilities(tmp_path: 
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_killed_and_resumed_by_two_at_once_is_byte_identical(
     straight: Path, tmp_path: Path
 ) -> None:
