@@ -8,6 +8,7 @@ from typing import Any
 from entromask.analysis.runs import Run
 from entromask.analysis.scores import scored_glue
 from entromask.analysis.table import Column, Row, entry
+from entromask.analysis.wording import joined
 from entromask.glue.tasks import GLUE8
 
 # Fewer pretraining seeds than this say little about a method (METHOD: 3 x 3 at least).
@@ -21,6 +22,9 @@ _SCORES: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("fine-tuning protocol", lambda run: run.spec.evaluation.protocol),
     ("fine-tuning seeds", lambda run: sorted(run.spec.evaluation.seeds)),
     ("BLiMP pairs", lambda run: run.spec.evaluation.blimp_pairs),
+    ("training rows", lambda run: run.spec.evaluation.max_train_rows),
+    ("intermediate training", lambda run: run.spec.evaluation.intermediate),
+    ("user tasks", lambda run: run.spec.evaluation.user_tasks),
 )
 _LOSSES: tuple[tuple[str, Callable[[Run], Any]], ...] = (
     ("corpus", lambda run: run.corpus_identity),
@@ -53,21 +57,29 @@ def _differ(
 
 def cautions(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
     """The notes under a table, the gravest first; one sentence each."""
-    notes: list[str] = []
+    return [
+        *differing(columns),
+        *identical(columns),
+        *odd_sizes(columns, rows),
+        *_ranking(columns, rows),
+        *_seeds(columns),
+        *_compute(columns),
+        *unscored(columns),
+        *partial_means(columns),
+    ]
+
+
+def differing(columns: Sequence[Column]) -> list[str]:
+    """What of the set-ups differs so that scores, or losses, do not compare."""
+    notes = []
     if parts := scores_differ(columns):
-        notes.append(f"Scores are not comparable: the runs differ in {_and(parts)}.")
+        notes.append(f"Scores are not comparable: the runs differ in {joined(parts)}.")
     if parts := losses_differ(columns):
-        notes.append(f"Losses are not comparable: the runs differ in {_and(parts)}.")
-    notes += _identical(columns)
-    notes += _sizes(columns, rows)
-    notes += _ranking(columns, rows)
-    notes += _seeds(columns)
-    notes += _compute(columns)
-    notes += _unfinished(columns)
+        notes.append(f"Losses are not comparable: the runs differ in {joined(parts)}.")
     return notes
 
 
-def _identical(columns: Sequence[Column]) -> list[str]:
+def identical(columns: Sequence[Column]) -> list[str]:
     """Methods whose models came out the same: a strategy that never began, or constant scores."""
     same: dict[str, list[str]] = {}
     for column in columns:
@@ -76,13 +88,14 @@ def _identical(columns: Sequence[Column]) -> list[str]:
                 same.setdefault(repr(sorted(measured.items())), []).append(column.label)
     groups = [list(dict.fromkeys(labels)) for labels in same.values()]
     return [
-        f"{_and(labels)} have the very same validation results: their masks did not differ."
+        f"{joined(labels)} have the very same validation results: their masks did not differ."
         for labels in groups
         if len(labels) > 1
     ]
 
 
-def _sizes(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+def odd_sizes(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
+    """The tasks that the columns were scored on different examples of."""
     # Where the set-up differs, no row is comparable and the first note has said so.
     if scores_differ(columns):
         return []
@@ -91,15 +104,10 @@ def _sizes(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
 
 
 def _ranking(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
-    scored = [row for row in rows if row.section == "Scores" and row.comparable]
+    scored = _scored(rows)
     if not scored or len(columns) < 2:
         return []
-    notes = []
-    below = [row.label for row in scored if not row.ranks]
-    if len(below) == len(scored):
-        notes.append("No ranking: no run is above the floors on any task.")
-    elif below:
-        notes.append(f"No ranking, no run is above the floors: {', '.join(below)}.")
+    notes = unranked(rows)
     ranked = [row for row in scored if row.best is not None]
     close = [row for row in ranked if _close(row)]
     if close:
@@ -112,6 +120,19 @@ def _ranking(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
             "No floor without pretraining where 'untrained' is empty (evaluation.floor was false)."
         )
     return notes
+
+
+def _scored(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row.section == "Scores" and row.comparable]
+
+
+def unranked(rows: Sequence[Row]) -> list[str]:
+    """The rows in which nothing is above the floors, so that an order means nothing."""
+    scored = _scored(rows)
+    below = [row.label for row in scored if not row.ranks]
+    if scored and len(below) == len(scored):
+        return ["No ranking: no run is above the floors on any task."]
+    return [f"No ranking, no run is above the floors: {', '.join(below)}."] if below else []
 
 
 def _close(row: Row) -> bool:
@@ -158,7 +179,8 @@ def _flops(run: Run) -> float:
     return trained + (scored or 0.0) if trained else 0.0
 
 
-def _unfinished(columns: Sequence[Column]) -> list[str]:
+def unscored(columns: Sequence[Column]) -> list[str]:
+    """Tasks that a run was to be scored on and was not."""
     notes = []
     for column in columns:
         missing = sorted(
@@ -171,13 +193,12 @@ def _unfinished(columns: Sequence[Column]) -> list[str]:
         )
         if missing:
             notes.append(f"{column.label} has no score for {', '.join(missing)}.")
-    glue = [set(scored_glue(column)) for column in columns]
-    if any(glue) and not all(set(GLUE8) <= tasks for tasks in glue):
-        notes.append(
-            "A GLUE mean of fewer than 8 tasks compares only with a mean of the very same tasks."
-        )
     return notes
 
 
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+def partial_means(columns: Sequence[Column]) -> list[str]:
+    """Whether a GLUE mean is one of fewer tasks than the usual eight."""
+    glue = [set(scored_glue(column)) for column in columns]
+    if not any(glue) or all(set(GLUE8) <= tasks for tasks in glue):
+        return []
+    return ["A GLUE mean of fewer than 8 tasks compares only with a mean of the very same tasks."]

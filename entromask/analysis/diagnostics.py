@@ -55,7 +55,8 @@ def _on_plateau(results: Mapping[str, Any]) -> bool:
 
 
 def _plateau(results: Mapping[str, Any], spec: RunSpec) -> str | None:
-    if not _on_plateau(results):
+    # Random weights that were asked for are on it, and nobody wonders.
+    if not _on_plateau(results) or spec.pretraining.budget.steps == 0:
         return None
     loss, unigram = (_get(results, "validation", key) for key in ("loss", "unigram_loss"))
     evidence = ""

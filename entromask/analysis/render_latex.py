@@ -41,7 +41,7 @@ _ESCAPES = {
 _SPECIAL = re.compile("-(?=-)|'(?=')|" + "|".join(map(re.escape, _ESCAPES)))
 # What our own cells write in ASCII: a ratio, and a large number.
 _TIMES = re.compile(r"\bx (?=\d)")
-_POWER = re.compile(r"^(\d\.\d+)e([+-]\d+)$")
+_POWER = re.compile(r"^(\d\.\d+)e([+-]\d+)(?= |$)")
 
 
 def escape(text: str) -> str:
@@ -67,20 +67,20 @@ def to_latex(comparison: Comparison) -> str:
             section = row.section
             title = _TIMES.sub(r"$\\times$ ", escape(TITLES[section]))
             lines += [r"\midrule", rf"\multicolumn{{{count}}}{{l}}{{\textit{{{title}}}}} \\"]
-        cells = [_cell(cell) for cell in show_row(comparison, row)]
+        cells = [cell(text) for text in show_row(comparison, row)]
         if row.best is not None:
             cells[row.best] = rf"\textbf{{{cells[row.best]}}}"
-        before = [_cell(floor) for floor in show_floors(row)] if floors else []
+        before = [cell(floor) for floor in show_floors(row)] if floors else []
         lines.append(_line([escape(row_label(row)), *before, *cells]))
     legend = ["Bold marks the best of a row that ranks."] if has_best(comparison) else []
     notes = [f"% {' '.join(note.split())}" for note in [*legend, *foot(comparison)]]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", *notes]) + "\n"
 
 
-def _cell(text: str) -> str:
-    if power := _POWER.match(text):
-        return rf"${power[1]} \times 10^{{{int(power[2])}}}$"
-    return _TIMES.sub(r"$\\times$ ", escape(text))
+def cell(text: str) -> str:
+    """A cell of ours: escaped, with ratios and large numbers as mathematics."""
+    text = _POWER.sub(lambda x: rf"${x[1]} \times 10^{{{int(x[2])}}}$", escape(text))
+    return _TIMES.sub(r"$\\times$ ", text)
 
 
 def _line(cells: Sequence[str]) -> str:

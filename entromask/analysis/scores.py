@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from statistics import fmean
-from typing import Any
+from typing import Any, Literal
 
 from entromask.analysis.runs import Run
 from entromask.analysis.table import Column, Row, number, over_runs
@@ -14,22 +14,30 @@ from entromask.glue.tasks import GLUE8, GLUE9, TASKS
 
 def score_rows(columns: Sequence[Column], comparable: bool) -> list[Row]:
     """One row for each task that some run has scored, then the GLUE means."""
+    runs = [run for column in columns for run in column.runs]
     rows = []
-    for task in TASKS:
-        runs = [run for column in columns for run in column.runs]
-        if any(mean_score(run, (task,)) is not None for run in runs):
-            sizes = {_result(run, task).get("rows") for run in runs} - {None}
-            rows.append(_row(columns, task, task, (task,), comparable and len(sizes) < 2, sizes))
-    for tasks in _means(columns):
+    for task in scored_tasks(runs):
+        sizes = {result_of(run, task).get("rows") for run in runs} - {None}
+        rows.append(_row(columns, task, task, (task,), comparable and len(sizes) < 2, sizes))
+    for tasks in means(columns):
         rows.append(_row(columns, mean_key(tasks), mean_label(tasks), tasks, comparable))
     return rows
 
 
-def _means(columns: Sequence[Column]) -> list[tuple[str, ...]]:
+def scored_tasks(runs: Sequence[Run]) -> list[str]:
+    """The tasks that some run has a score of: in the order of the table, then the user's own."""
+    own = dict.fromkeys(task for run in runs for task in run.results.get("tasks") or {})
+    names = [*TASKS, *(task for task in own if task not in TASKS)]
+    return [task for task in names if any(mean_score(run, (task,)) is not None for run in runs)]
+
+
+def means(columns: Sequence[Column]) -> list[tuple[str, ...]]:
     """The sets of tasks that are averaged: the complete ones, and what all columns share.
 
     Means of different sets never stand in one row.
     """
+    if not columns:
+        return []
     scored = [scored_glue(column) for column in columns]
     sets = [full for full in (GLUE8, GLUE9) if any(set(full) <= set(s) for s in scored)]
     shared = tuple(task for task in GLUE9 if all(task in tasks for tasks in scored))
@@ -64,12 +72,12 @@ def seed_scores(run: Run, tasks: Sequence[str]) -> dict[str, float]:
     tables = [
         metric.get("per_seed") or {}
         for task in tasks
-        for metric in (_result(run, task).get("metrics") or {}).values()
+        for metric in (result_of(run, task).get("metrics") or {}).values()
     ]
     if not tables:
         return {}
     # A mean of metrics, then of tasks: a task with two metrics weighs no more than another.
-    by_task = [(_result(run, task).get("metrics") or {}).values() for task in tasks]
+    by_task = [(result_of(run, task).get("metrics") or {}).values() for task in tasks]
     seeds = [seed for seed in tables[0] if all(seed in table for table in tables)]
     return {
         seed: fmean(fmean(m["per_seed"][seed] for m in metrics) for metrics in by_task if metrics)
@@ -103,13 +111,21 @@ def _row(
     )
 
 
-def _result(run: Run, task: str) -> Mapping[str, Any]:
+def result_of(run: Run, task: str) -> Mapping[str, Any]:
+    """What a run's results.json says of a task; nothing where it says nothing."""
     found: Mapping[str, Any] = (run.results.get("tasks") or {}).get(task) or {}
     return found
 
 
+def mean_floor(
+    run: Run, tasks: Sequence[str], key: Literal["majority_floor", "untrained_floor"]
+) -> float | None:
+    """The mean of the tasks' floors of one kind; None where one is missing."""
+    return _mean(run, tasks, key)
+
+
 def _mean(run: Run, tasks: Sequence[str], key: str) -> float | None:
-    numbers = [number(_result(run, task).get(key)) for task in tasks]
+    numbers = [number(result_of(run, task).get(key)) for task in tasks]
     known = [found for found in numbers if found is not None]
     return fmean(known) if len(known) == len(tasks) else None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from entromask.analysis.table import Comparison, Row, Unit, Value
 
@@ -15,6 +15,15 @@ TITLES = {
 }
 FLOORS = ("majority", "untrained")
 MINUS = "−"
+_TASK_TITLES = {
+    **{"cola": "CoLA", "sst2": "SST-2", "mrpc": "MRPC", "stsb": "STS-B", "qqp": "QQP"},
+    **{"mnli": "MNLI", "qnli": "QNLI", "rte": "RTE", "wnli": "WNLI", "ax": "AX", "blimp": "BLiMP"},
+}
+
+
+def task_title(task: str) -> str:
+    """A task's name as papers write it; its own name where it has no other."""
+    return _TASK_TITLES.get(task, task)
 
 
 def has_floors(comparison: Comparison) -> bool:
@@ -46,7 +55,8 @@ def show_row(comparison: Comparison, row: Row) -> list[str]:
     ]
 
 
-def _compact(amount: float) -> str:
+def compact(amount: float) -> str:
+    """A large number in three digits: 12 M."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if amount >= size:
             return f"{amount / size:.3g} {sign}"
@@ -61,14 +71,15 @@ def _duration(seconds: float) -> str:
 
 
 _SHOW: dict[Unit, Callable[[float], str]] = {
-    "score": lambda x: f"{100 * x:.1f}",
-    "nats": lambda x: f"{x:.3f}",
+    # z: a small negative number is 0.0, not −0.0.
+    "score": lambda x: f"{100 * x:z.1f}",
+    "nats": lambda x: f"{x:z.3f}",
     "share": lambda x: f"{x:.3f}",
     "plain": lambda x: f"{x:.0f}" if x == round(x) else f"{x:.1f}",
-    "count": _compact,
+    "count": compact,
     "flops": lambda x: f"{x:.2e}",
     "seconds": _duration,
-    "rate": _compact,
+    "rate": compact,
 }
 _SPREAD = ("score", "nats", "share")
 _RATIOS = ("count", "flops", "seconds", "rate")
@@ -124,3 +135,13 @@ def foot(comparison: Comparison) -> list[str]:
 
 def has_best(comparison: Comparison) -> bool:
     return any(row.best is not None for row in comparison.rows)
+
+
+def joined(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: a, b and c."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """A number and its noun: 1 seed, 3 seeds, 1,200 steps."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -69,6 +69,12 @@ def test_another_architecture_is_advised_where_there_is_a_better_one(
     assert ("modernbert" in words) is advised
 
 
+def test_random_weights_that_were_asked_for_are_no_failure_to_leave_the_plateau() -> None:
+    on_it = {"plateau_exit_step": None}
+    assert found(on_it, pretraining={"budget": {"steps": 0}}) == ""
+    assert "plateau" in found(on_it, pretraining={"budget": {"steps": 1}})
+
+
 def test_a_high_masking_rate_repeats_masks_without_a_warning() -> None:
     assert found({"mask_repeat_rate": 0.6}, masking={"rate": 0.6}) == ""
     assert "60%" in found({"mask_repeat_rate": 0.6})
