@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,11 +39,18 @@ class CheckedSpec:
     waits_for: str | None
 
 
-def check_spec(session: Session, data: dict[str, Any], *, lock: bool = False) -> CheckedSpec:
+def check_spec(
+    session: Session,
+    data: dict[str, Any],
+    *,
+    lock: bool = False,
+    planned: Mapping[str, str] | None = None,
+) -> CheckedSpec:
     """A spec from the body of a request, with every default written out.
 
     Args:
         lock: hold the runs that it names, so that none of them ends or goes before the commit.
+        planned: runs that it may name before they are made, by id, with their status.
 
     Raises:
         SpecError: keys or values that are not allowed, a path outside the data folders, a run
@@ -51,7 +58,7 @@ def check_spec(session: Session, data: dict[str, Any], *, lock: bool = False) ->
     """
     spec = RunSpec.parse(data)
     found = [*_tags(spec), *_paths(spec), *_hub_names(spec), *_uploads(session, spec)]
-    waits, more = _runs(session, spec, lock)
+    waits, more = _runs(session, spec, lock, planned or {})
     _refuse([*found, *more])
     return CheckedSpec(spec.resolved(), waits)
 
@@ -89,6 +96,8 @@ def _local_paths(spec: RunSpec) -> Iterator[tuple[Location, str]]:
     elif source is not None:
         for number, folder in enumerate(source.folders):
             yield ("evaluation", "source", "local", number), folder
+    for name, task in spec.evaluation.user_tasks.items():
+        yield ("evaluation", "user_tasks", name, "path"), task.path
 
 
 def _paths(spec: RunSpec) -> Iterator[Problem]:
@@ -149,15 +158,21 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _runs(session: Session, spec: RunSpec, lock: bool) -> tuple[str | None, list[Problem]]:
+def _runs(
+    session: Session, spec: RunSpec, lock: bool, planned: Mapping[str, str]
+) -> tuple[str | None, list[Problem]]:
     """The run to wait for, and what is wrong with the runs that a spec names."""
-    named = {ref.run for _, ref in _references(spec) if ref.run is not None}
+    named = {ref.run for _, ref in _references(spec) if ref.run is not None} - set(planned)
     # In one order everywhere, so that two requests never wait for each other.
     rows = {name: get_run(session, name, lock=lock) for name in sorted(named)}
     waits: list[str] = []
     found: list[Problem] = []
     for place, reference in _references(spec):
         if reference.run is None:
+            continue
+        if reference.run in planned:
+            if planned[reference.run] != "succeeded" and reference.run not in waits:
+                waits.append(reference.run)
             continue
         row = rows[reference.run]
         sentence = _folder_of_a_run(reference.run) if row is None else _state_of(row)

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from entromask.errors import DependencyMissingError, DiskFullError, EntromaskError
-from entromask.glue.tasks import TASKS
 from entromask.settings import settings
 from entromask.spec import ModelReference, RunSpec
 
@@ -51,12 +50,13 @@ def names_hub(spec: RunSpec) -> bool:
     evaluation = spec.evaluation
     references = [spec.model.init, spec.teacher]
     default_tasks = evaluation.source is None and not settings().glue_folders
+    kinds = {evaluation.task(name).kind for name in evaluation.tasks}
     return (
         spec.corpus.source == "hub"
         or (spec.tokenizer is not None and spec.tokenizer.source == "hub")
         or any(isinstance(one, ModelReference) and one.hub is not None for one in references)
         or (evaluation.source is not None and evaluation.source.hub is not None)
-        or (default_tasks and any(TASKS[name].kind != "demo" for name in evaluation.tasks))
+        or (default_tasks and bool(kinds - {"demo", "user"}))
     )
 
 

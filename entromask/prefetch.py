@@ -22,7 +22,7 @@ def bring(spec: RunSpec) -> Iterator[str]:
     """
     from transformers.utils import logging as transformers_logging
 
-    from entromask.glue.data import load_task, task_on_hub
+    from entromask.glue.data import load_for, needed_tasks, task_on_hub
     from entromask.modeling.references import load_masked_lm
     from entromask.text.streamed import prefetch_hub_corpus
     from entromask.text.tokenizer import load_tokenizer
@@ -45,7 +45,7 @@ def bring(spec: RunSpec) -> Iterator[str]:
         yield f"the model '{name}'"
     if isinstance(spec.corpus, HubCorpus):
         yield prefetch_hub_corpus(spec.corpus)
-    for name in spec.evaluation.tasks:
-        if task_on_hub(name, spec.evaluation.source):
-            load_task(name, spec.evaluation.source)
+    for name in needed_tasks(spec.evaluation):
+        if task_on_hub(spec.evaluation.task(name), spec.evaluation.source):
+            load_for(spec.evaluation, name)
             yield f"the task {name}"

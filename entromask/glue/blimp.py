@@ -23,6 +23,7 @@ Array = np.ndarray[Any, Any]
 # The data files give two argument-structure paradigms a term of their own; the paper's twelve
 # phenomena do not (arXiv:1912.00582, table 4).
 _PHENOMENA = {"s-selection": "argument_structure"}
+_OUTCOME = {1.0: "1", 0.5: "=", 0.0: "0"}
 # Tokens of a forward pass, and of the masked copies held at once.
 _BATCH_TOKENS = {"cpu": 4096, "cuda": 131_072}
 _CHUNK_TOKENS = 4_000_000
@@ -44,7 +45,8 @@ def score_blimp(
 
     Returns:
         `accuracy`, the mean over the paradigms; `paradigms` and `phenomena`, the accuracy of each
-        (a phenomenon's is the mean of its paradigms); `ties` and `truncated`, counts of pairs.
+        (a phenomenon's is the mean of its paradigms); `ties` and `truncated`, counts of pairs;
+        `outcomes`, by paradigm one character a pair in their order: 1 won, 0 lost, = tied.
     """
     good, bad = pairs["sentence_good"], pairs["sentence_bad"]
     sentences = list(dict.fromkeys([*good, *bad]))
@@ -64,6 +66,7 @@ def score_blimp(
         "phenomena": phenomena,
         "ties": int((difference == 0).sum()),
         "truncated": int((cut[places_good] | cut[places_bad]).sum()),
+        "outcomes": _outcomes(pairs["UID"], won),
     }
 
 
@@ -193,6 +196,13 @@ def _unique(rows: Array) -> tuple[Array, Array]:
     keys = np.ascontiguousarray(rows).view(f"V{rows.shape[1] * rows.itemsize}").reshape(-1)
     _, first, inverse = np.unique(keys, return_index=True, return_inverse=True)
     return rows[first], inverse.reshape(-1)
+
+
+def _outcomes(names: Sequence[str], won: Array) -> dict[str, str]:
+    groups: dict[str, list[str]] = {}
+    for name, value in zip(names, won.tolist(), strict=True):
+        groups.setdefault(name, []).append(_OUTCOME[value])
+    return {name: "".join(groups[name]) for name in sorted(groups)}
 
 
 def _means(names: Sequence[str], values: Sequence[float] | Array) -> dict[str, float]:

@@ -35,17 +35,29 @@ def read_cell(file: Path, setup: str) -> tuple[Result | None, str | None]:
     """
     if not file.is_file():
         return None, None
-    try:
-        cell = json.loads(file.read_bytes())
-        whole = cell.pop("sha256") == fingerprint(cell)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        whole = False
-    if not whole:
+    cell = _whole(file)
+    if cell is None:
         return None, f"{file} is damaged; it is computed again"
     if cell["setup"] != setup:
         return None, f"{file} is of another model, protocol or data; it is computed again"
     result: Result = cell["result"]
     return result, None
+
+
+def kept_cell(file: Path) -> Result | None:
+    """The result in the file of a finished run, whatever its set-up; None: missing or damaged."""
+    cell = _whole(file) if file.is_file() else None
+    return None if cell is None else cell["result"]
+
+
+def _whole(file: Path) -> dict[str, Any] | None:
+    """The content of a cell's file; None where it is damaged."""
+    try:
+        cell: dict[str, Any] = json.loads(file.read_bytes())
+        whole = cell.pop("sha256") == fingerprint(cell)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return cell if whole else None
 
 
 def fingerprint(content: Any) -> str:

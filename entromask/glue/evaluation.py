@@ -7,8 +7,9 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from entromask.glue.cells import (
     Result,
@@ -18,16 +19,12 @@ from entromask.glue.cells import (
     setup_fingerprint,
     write_cell,
 )
-from entromask.glue.data import TaskData, check_tasks, load_task
+from entromask.glue.data import TaskData, check_tasks, load_for
 from entromask.glue.metrics import score_predictions, task_score
-from entromask.glue.plan import groups, trained_as
-from entromask.glue.tasks import GLUE8, GLUE9, TASKS, Task
-from entromask.presets import PROTOCOLS, Protocol
+from entromask.glue.plan import groups
+from entromask.glue.tasks import FROM_MNLI, GLUE8, GLUE9, TASKS
+from entromask.presets import PROTOCOLS
 from entromask.spec import Evaluation
-
-if TYPE_CHECKING:
-    from entromask.glue.batches import EncodedSplit
-    from entromask.glue.selection import Selection
 
 __all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor"]
 
@@ -35,6 +32,7 @@ OnProgress = Callable[[int, int], None]
 OnResult = Callable[[str, int | None, Result], None]
 
 _CHANCE = 0.5
+_UNSCORED = "{name} has no score: its rows have no labels (all are -1), and are only predicted"
 
 
 def evaluate(
@@ -61,7 +59,9 @@ def evaluate(
         `rows`; `majority_floor`; `collapsed`, the number of seeds at or under that floor. Of
         BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
-        seed, where the training ends early.
+        seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
+        from; `train_rows` (used, of), where their number is limited. A task whose rows have no
+        labels (AX) is not in the table; the predictions of test splits are in its files.
 
     Raises:
         InputError: the model folder or the data cannot be used; nothing is written then.
@@ -84,8 +84,8 @@ def evaluate(
     )
     tables: dict[str, dict[str, Any]] = {}
     for names in groups(evaluation):
-        tables |= work.group([load_task(name, evaluation.source) for name in names])
-    return {name: tables[name] for name in evaluation.tasks}
+        tables |= work.group([load_for(evaluation, name) for name in names])
+    return {name: tables[name] for name in evaluation.tasks if name in tables}
 
 
 @dataclass
@@ -101,8 +101,6 @@ class _Work:
     on_result: OnResult
     on_message: Callable[[str], None]
     done: int = 0
-    # Trainings that the result under way has taken before its own.
-    selected: int = 0
 
     def group(self, datas: list[TaskData]) -> dict[str, dict[str, Any]]:
         """All seeds of the tasks that share one fine-tuning."""
@@ -127,6 +125,7 @@ class _Work:
         return {
             data.task.name: _entry(data, {seed: found[data.task.name][seed] for seed in seeds})
             for data in datas
+            if data.scored
         }
 
     def _fine_tune(
@@ -134,67 +133,42 @@ class _Work:
     ) -> Iterator[tuple[TaskData, int | None, Result]]:
         if not missing:
             return
-        from entromask.glue.batches import encode_task
-        from entromask.glue.fine_tuning import open_model_folder, score_classifier
-        from entromask.glue.protocols import train_by_protocol
-
-        protocol = PROTOCOLS[self.evaluation.protocol]
-        config, tokenizer = open_model_folder(self.model_dir)
-
-        def encode(data: TaskData, *splits: str) -> dict[str, EncodedSplit]:
-            return encode_task(data, tokenizer, config, protocol.max_length, splits)
+        from entromask.glue.fine_tuning import kept_predictions, predict, score_classifier
+        from entromask.glue.trainings import Trainings
 
         wanted = {data.task.name: data for datas in missing.values() for data in datas}
-        encoded = {name: encode(data, *data.task.evaluation) for name, data in wanted.items()}
-        # All tasks of a group have the same training rows.
-        one = next(iter(wanted.values()))
-        rows = encode(one, "train")["train"]
-        selection = self._selection(one.task, rows, protocol) if protocol.learning_rates else None
-        stops_on = None
-        if protocol.patience is not None:
-            judge = self._judge(one.task, wanted)
-            split = judge.task.evaluation[0]
-            stops_on = encode(judge, split)[split]
-        for seed, datas in missing.items():
-            model, record = train_by_protocol(
-                self.model_dir,
-                one.task,
-                rows,
-                protocol,
-                int(seed or 0),
-                self.device,
-                self._training,
-                selection=selection,
-                stops_on=stops_on,
-            )
-            for data in datas:
-                result = score_classifier(model, data, encoded[data.task.name])
-                yield data, seed, {**result, **record}
-
-    def _selection(self, task: Task, rows: EncodedSplit, protocol: Protocol) -> Selection:
-        """The learning rate of a task, selected by whichever of its cells asks first."""
-        from entromask.glue.selection import select_learning_rate, selection_in
-
-        trained, rates = trained_as(task), len(protocol.learning_rates)
-
-        def on_progress(done: int, total: int) -> None:
-            self.selected = rates
-            # The final training is one more of as many steps.
-            self._within(done, total + total // rates)
-
-        return selection_in(
-            self.folder / f"{trained.name}-selection.json",
-            setup_fingerprint(self.model, rows.fingerprint(), protocol.data()),
-            lambda: select_learning_rate(
-                self.model_dir, trained, rows, protocol, self.device, on_progress
-            ),
+        for data in wanted.values():
+            if not data.scored:
+                self.on_message(_UNSCORED.format(name=data.task.name))
+        trainings = Trainings(
+            self.model_dir,
+            self.model,
+            self.evaluation,
+            self.folder,
+            self.device,
+            wanted.values(),
+            self._within,
             self.on_message,
         )
-
-    def _judge(self, task: Task, loaded: Mapping[str, TaskData]) -> TaskData:
-        """The task whose loss ends the training: of AX it is MNLI."""
-        name = trained_as(task).name
-        return loaded.get(name) or load_task(name, self.evaluation.source)
+        # All tasks of a group have the same training rows.
+        one = next(iter(wanted.values()))
+        for seed, datas in missing.items():
+            model, record = trainings.classifier(one, int(seed or 0))
+            for data in datas:
+                result: Result = {"rows": data.rows}
+                if data.scored:
+                    encoded = {
+                        split: trainings.encoded(data, split) for split in data.task.evaluation
+                    }
+                    result = score_classifier(model, data, encoded)
+                if data.test:
+                    result["test_predictions"] = {
+                        split: kept_predictions(
+                            data.task, predict(model, trainings.encoded(data, split))
+                        )
+                        for split in data.test
+                    }
+                yield data, seed, {**result, **record}
 
     def _pairs(
         self, missing: Mapping[int | None, list[TaskData]]
@@ -238,21 +212,28 @@ class _Work:
         options = PROTOCOLS[self.evaluation.protocol].data()
         if data.task.kind == "minimal-pairs":
             options = {"pairs": self.evaluation.blimp_pairs}
+        if self.evaluation.intermediate is not None and data.task.name in FROM_MNLI:
+            options["intermediate"] = self._start
+        if data.test:
+            options["test"] = data.test_fingerprint
         return setup_fingerprint(self.model, data.fingerprint, options)
+
+    @cached_property
+    def _start(self) -> str:
+        """The fingerprint of the rows that the model of MNLI is fine-tuned on."""
+        return load_for(self.evaluation, str(self.evaluation.intermediate)).fingerprint
 
     @property
     def _total(self) -> int:
-        zero_shot = sum(TASKS[name].kind == "minimal-pairs" for name in self.evaluation.tasks)
+        zero_shot = sum(
+            self.evaluation.task(name).kind == "minimal-pairs" for name in self.evaluation.tasks
+        )
         tuned = len(self.evaluation.tasks) - zero_shot
         return 100 * (zero_shot + tuned * len(self.evaluation.seeds))
 
     def _advance(self, results: int) -> None:
         self.done += 100 * results
-        self.selected = 0
         self.on_progress(self.done, self._total)
-
-    def _training(self, done: int, total: int) -> None:
-        self._within(self.selected * total + done, (self.selected + 1) * total)
 
     def _within(self, done: int, total: int) -> None:
         # Only whole hundredths: a step of a small model takes a few milliseconds.
@@ -270,7 +251,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         name: _spread({seed: result["metrics"][name] for seed, result in results.items()})
         for name in first["metrics"]
     }
-    more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection")
+    more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     return {
         "score": overall["mean"],
@@ -282,6 +263,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         "collapsed": sum(score <= floor + 1e-12 for score in scores.values()),
         **{name: first[name] for name in more if name in first},
         **({"stopping": stopping} if stopping else {}),
+        **({"train_rows": data.train_rows} if data.train_of is not None else {}),
     }
 
 
@@ -315,8 +297,9 @@ def majority_floor(data: TaskData) -> float:
 def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The GLUE means of a `tasks` table; a mean over missing tasks is null.
 
-    `available` names the GLUE tasks that there are, and their mean; `demo` the demo tasks, which
-    no GLUE mean counts. BLiMP and AX belong to none.
+    `available` names the GLUE tasks that there are, and their mean; `demo` the demo tasks and
+    `user`, where there are any, those of the user, which no GLUE mean counts. BLiMP and AX belong
+    to none.
     """
 
     def mean(names: tuple[str, ...]) -> dict[str, Any]:
@@ -329,4 +312,6 @@ def averages(tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         key: mean(names)["value"] if all(name in tasks for name in names) else None
         for key, names in (("glue8", GLUE8), ("glue9", GLUE9))
     }
-    return {**complete, "available": mean(GLUE9), "demo": mean(demo)}
+    own = tuple(name for name in tasks if name not in TASKS)
+    of_user = {"user": mean(own)} if own else {}
+    return {**complete, "available": mean(GLUE9), "demo": mean(demo), **of_user}

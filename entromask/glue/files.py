@@ -1,7 +1,8 @@
-"""Reads the rows of one .jsonl, .parquet or .tsv file, plain or .gz, as columns."""
+"""Reads the rows of one .jsonl, .parquet, .tsv or .csv file, plain or .gz, as columns."""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -12,7 +13,7 @@ from typing import Any
 
 from entromask.errors import DependencyMissingError, InputError
 
-_FORMAT_HINT = "write it again as UTF-8 .jsonl, .parquet or .tsv, plain or .gz"
+_FORMAT_HINT = "write it again as UTF-8 .jsonl, .parquet, .tsv or .csv, plain or .gz"
 
 
 def find_split(folder: Path, split: str) -> list[Path]:
@@ -50,13 +51,17 @@ def _bytes(path: Path) -> bytes:
         raise InputError(f"{path} is not a whole gzip file", _FORMAT_HINT) from None
 
 
-def _lines(raw: bytes, path: Path) -> list[str]:
+def _text(raw: bytes, path: Path) -> str:
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"{path} is not UTF-8 text", _FORMAT_HINT) from None
+
+
+def _lines(raw: bytes, path: Path) -> list[str]:
     # str.splitlines would also break rows at characters such as U+2028.
-    return [line for line in io.StringIO(text, newline=None).read().split("\n") if line]
+    lines = io.StringIO(_text(raw, path), newline=None).read().split("\n")
+    return [line for line in lines if line]
 
 
 def _jsonl(raw: bytes, path: Path, needed: Collection[str]) -> dict[str, list[Any]]:
@@ -79,12 +84,28 @@ def _jsonl(raw: bytes, path: Path, needed: Collection[str]) -> dict[str, list[An
 
 def _tsv(raw: bytes, path: Path, _needed: Collection[str]) -> dict[str, list[Any]]:
     # GLUE's own files: a header, tabs, and quotation marks that are part of the text.
-    header, *rows = [line.split("\t") for line in _lines(raw, path)]
+    fields = [line.split("\t") for line in _lines(raw, path)]
+    return _table(fields, path, "a .tsv file holds one row a line and no tabs inside a field")
+
+
+def _csv(raw: bytes, path: Path, _needed: Collection[str]) -> dict[str, list[Any]]:
+    try:
+        fields = [row for row in csv.reader(io.StringIO(_text(raw, path), newline="")) if row]
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV file: {error}", _FORMAT_HINT) from None
+    return _table(fields, path, "a field with a comma, a quote or a line break stands in quotes")
+
+
+def _table(fields: list[list[str]], path: Path, hint: str) -> dict[str, list[Any]]:
+    """The columns of rows of fields, of which the first is the header."""
+    if not fields:
+        raise InputError(f"{path} is empty", _FORMAT_HINT)
+    header, *rows = fields
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
             raise InputError(
                 f"row {number} of {path} has {len(row)} fields and the header has {len(header)}",
-                "a .tsv file holds one row a line and no tabs inside a field",
+                hint,
             )
     return {name: [row[place] for row in rows] for place, name in enumerate(header)}
 
@@ -108,4 +129,5 @@ READERS: dict[str, Callable[[bytes, Path, Collection[str]], dict[str, list[Any]]
     "jsonl": _jsonl,
     "parquet": _parquet,
     "tsv": _tsv,
+    "csv": _csv,
 }

@@ -115,8 +115,8 @@ def score_classifier(
     """Predicts and scores the evaluation splits.
 
     Returns:
-        `metrics` by name, `score` (their mean), `rows`, and `predictions`: by split one list of
-        logits a row (of a regression: one number), rounded.
+        `metrics` by name, `score` (their mean), `rows`, and by split `predictions`, one list of
+        logits a row (of a regression: one number), rounded, and `references`, the labels.
     """
     task = data.task
     metrics: dict[str, float] = {}
@@ -125,14 +125,20 @@ def score_classifier(
         logits = predict(model, encoded[split])
         scores = score_predictions(task, answers(task, logits), data.references(split))
         metrics |= {split_metric(task, split, name): value for name, value in scores.items()}
-        kept = logits.squeeze(-1) if task.labels == 0 else logits
-        predictions[split] = _rounded(kept.tolist())
+        predictions[split] = kept_predictions(task, logits)
     return {
         "metrics": metrics,
         "score": task_score(metrics),
         "rows": data.rows,
         "predictions": predictions,
+        "references": {split: data.references(split) for split in task.evaluation},
     }
+
+
+def kept_predictions(task: Task, logits: Tensor) -> list[Any]:
+    """Logits [N, labels] as a result keeps them: rounded; of a regression one number a row."""
+    kept: list[Any] = _rounded((logits.squeeze(-1) if task.labels == 0 else logits).tolist())
+    return kept
 
 
 def answers(task: Task, logits: Tensor) -> list[float]:
@@ -157,9 +163,12 @@ def predict(model: PreTrainedModel, rows: EncodedSplit) -> Tensor:
 def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
     """The encoder of a model folder under a new classification head (0 labels: a regression).
 
-    The head is drawn from torch's random state.
+    The head is drawn from torch's random state. Of a folder with a classifier, all is taken over
+    that fits: its whole head for as many labels, else all but the output layer.
     """
     with quiet_transformers():
+        config = AutoConfig.from_pretrained(model_dir, trust_remote_code=False)
+        kinds = config.architectures or []
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
             model_dir,
             num_labels=max(1, labels),
@@ -167,6 +176,9 @@ def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
             trust_remote_code=False,
             attn_implementation="sdpa",
             dtype=torch.float32,
+            ignore_mismatched_sizes=any(
+                kind.endswith("ForSequenceClassification") for kind in kinds
+            ),
         )
     return model
 

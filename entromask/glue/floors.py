@@ -11,7 +11,7 @@ from typing import Any
 from filelock import FileLock
 
 from entromask.glue.cells import fingerprint
-from entromask.glue.data import load_task
+from entromask.glue.data import load_for
 from entromask.glue.evaluation import OnProgress, evaluate, groups
 from entromask.presets import PROTOCOLS
 from entromask.settings import settings
@@ -47,7 +47,9 @@ def measure_floors(
     device: str = "cpu",
     on_progress: OnProgress | None = None,
 ) -> dict[str, float]:
-    """By task, the score of the same model without pretraining.
+    """By task, the score of the same model without pretraining, nor any training in between.
+
+    A task that has no score has no floor.
 
     Measured once per set-up (configuration, tokenizer, task data, protocol, fine-tuning seeds)
     and kept in the cache, whichever run asks first; a second one that asks meanwhile waits.
@@ -68,6 +70,13 @@ def measure_floors(
         "config": {key: value for key, value in config.items() if key not in _INCIDENTAL},
         "tokenizer": tokenizer_fingerprint(load_tokenizer(str(model_dir))),
     }
+    plain = {"intermediate": None, "predict_test": False}
+    scored = [
+        name
+        for name in evaluation.tasks
+        if evaluation.task(name).kind != "diagnostic" or load_for(evaluation, name).scored
+    ]
+    evaluation = evaluation.model_copy(update={**plain, "tasks": scored})
     floors: dict[str, float] = {}
     members = groups(evaluation)
     for number, names in enumerate(members):
@@ -82,7 +91,7 @@ def measure_floors(
 def _key(model: Mapping[str, Any], evaluation: Evaluation) -> str:
     parts = {
         "model": dict(model),
-        "data": {name: load_task(name, evaluation.source).fingerprint for name in evaluation.tasks},
+        "data": {name: load_for(evaluation, name).fingerprint for name in evaluation.tasks},
         "protocol": PROTOCOLS[evaluation.protocol].data(),
         "seeds": sorted(evaluation.seeds),
         "pairs": evaluation.blimp_pairs,

@@ -1,4 +1,4 @@
-"""GLUE's metrics on scikit-learn and scipy, defined for every input, and a task's score."""
+"""The tasks' metrics on scikit-learn and scipy, defined for every input, and a task's score."""
 
 from __future__ import annotations
 
@@ -28,6 +28,12 @@ def _f1(predictions: Array, references: Array) -> float:
     return float(f1_score(references, predictions, pos_label=1, zero_division=0.0))
 
 
+def _f1_macro(predictions: Array, references: Array) -> float:
+    from sklearn.metrics import f1_score
+
+    return float(f1_score(references, predictions, average="macro", zero_division=0.0))
+
+
 def _matthews(predictions: Array, references: Array) -> float:
     from sklearn.metrics import matthews_corrcoef
 
@@ -51,6 +57,7 @@ def _spearman(predictions: Array, references: Array) -> float:
 _METRICS: dict[str, Callable[[Array, Array], float]] = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "f1_macro": _f1_macro,
     "matthews_correlation": _matthews,
     "pearson": _pearson,
     "spearmanr": _spearman,

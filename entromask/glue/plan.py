@@ -36,14 +36,14 @@ class Cell:
 
 def trained_as(task: Task) -> Task:
     """The task whose training split a task is fine-tuned on: itself, except of AX."""
-    return TASKS[task.trained_on or task.name]
+    return TASKS[task.trained_on] if task.trained_on else task
 
 
 def groups(evaluation: Evaluation) -> list[list[str]]:
     """The tasks, those together that share one fine-tuning (AX is scored by MNLI's model)."""
     together: dict[str, list[str]] = {}
     for name in evaluation.tasks:
-        together.setdefault(trained_as(TASKS[name]).name, []).append(name)
+        together.setdefault(trained_as(evaluation.task(name)).name, []).append(name)
     return list(together.values())
 
 
@@ -51,7 +51,7 @@ def plan(evaluation: Evaluation) -> list[Cell]:
     """Every cell of an evaluation, in the order of its tasks."""
     cells = []
     for names in groups(evaluation):
-        zero_shot = TASKS[names[0]].kind == "minimal-pairs"
+        zero_shot = evaluation.task(names[0]).kind == "minimal-pairs"
         seeds: list[int | None] = [None] if zero_shot else [*evaluation.seeds]
         cells += [Cell(tuple(names), seed) for seed in seeds]
         if evaluation.floor:

@@ -81,7 +81,7 @@ def select_learning_rate(
             replace(protocol, learning_rate=rate),
             _SEED,
             device,
-            _part_of(on_progress, number, len(rates)),
+            on_progress and part_of(on_progress, number, len(rates)),
         )
         logits = predict(model, judged)
         predicted = score_predictions(task, answers(task, logits), judged.labels.tolist())
@@ -128,7 +128,6 @@ def selection_in(
     return kept
 
 
-def _part_of(on_progress: Progress | None, number: int, count: int) -> Progress | None:
-    if on_progress is None:
-        return None
+def part_of(on_progress: Progress, number: int, count: int) -> Progress:
+    """The progress of one of `count` trainings of as many steps, as that of all of them."""
     return lambda done, total: on_progress(number * total + done, count * total)

@@ -42,7 +42,9 @@ class Distillation(Part):
 class Budget(Part):
     """How long to pretrain: exactly one of the four."""
 
-    steps: int | None = Field(None, ge=1, description="optimizer steps")
+    steps: int | None = Field(
+        None, ge=0, description="optimizer steps; 0: random weights, the floor of every method"
+    )
     epochs: float | None = Field(None, gt=0, description="passes over the training rows")
     tokens: int | None = Field(None, ge=1, description="input tokens seen")
     minutes: float | None = Field(None, gt=0, description="wall clock; not reproducible")

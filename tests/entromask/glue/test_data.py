@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ def test_only_the_columns_of_the_task_are_read(tmp_path: Path) -> None:
     assert data.rows == 4
 
 
-def test_jsonl_tsv_parquet_and_gz_give_the_same_rows(tmp_path: Path) -> None:
+def test_jsonl_tsv_csv_parquet_and_gz_give_the_same_rows(tmp_path: Path) -> None:
     import gzip
 
     import pyarrow as pa
@@ -55,15 +56,19 @@ def test_jsonl_tsv_parquet_and_gz_give_the_same_rows(tmp_path: Path) -> None:
     )
     table = pa.Table.from_pylist(rows)
     for split in ("train", "validation"):
-        for kind in ("tsv", "tsv.gz", "parquet", "shards"):
+        for kind in ("tsv", "tsv.gz", "csv", "parquet", "shards"):
             (tmp_path / kind / "cola").mkdir(parents=True, exist_ok=True)
         (tmp_path / f"tsv/cola/{split}.tsv").write_bytes(b"\xef\xbb\xbf" + tsv.encode())
         (tmp_path / f"tsv.gz/cola/{split}.tsv.gz").write_bytes(gzip.compress(tsv.encode()))
+        with (tmp_path / f"csv/cola/{split}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["idx", "sentence", "label"])
+            writer.writeheader()
+            writer.writerows(rows)
         pa.parquet.write_table(table, tmp_path / f"parquet/cola/{split}.parquet")
         for number, shard in enumerate((table[:2], table[2:])):
             name = f"{split}-0000{number}-of-00002.parquet"
             pa.parquet.write_table(shard, tmp_path / "shards/cola" / name)
-    for kind in ("tsv", "tsv.gz", "parquet", "shards"):
+    for kind in ("tsv", "tsv.gz", "csv", "parquet", "shards"):
         found = load_task("cola", local(tmp_path / kind))
         assert found.splits == expected.splits, kind
         assert found.fingerprint == expected.fingerprint
@@ -162,6 +167,9 @@ def test_a_damaged_jsonl_file_is_refused(tmp_path: Path, content: bytes, words: 
         ("train.parquet", b"PAR1 no parquet", "parquet"),
         ("train.tsv", b"sentence\tlabel\nx\t1\ty\n", "row 1"),
         ("train.tsv", b"sentence\tlabel\n", "no rows"),
+        ("train.tsv", b"\xef\xbb\xbf\n", "is empty"),
+        ("train.csv", b"sentence,label\nx,1,y\n", "row 1"),
+        ("train.csv", b'sentence,label\n"' + b"x" * 200_000 + b'",1\n', "not a CSV file"),
     ],
 )
 def test_a_damaged_file_of_another_format_is_refused(
@@ -180,12 +188,15 @@ def test_ax_brings_the_training_rows_of_mnli(glue_dir: Path) -> None:
     assert mnli.rows == 12 + 15
 
 
-def test_ax_without_labels_is_refused_with_what_to_do(glue_dir: Path, tmp_path: Path) -> None:
+def test_ax_without_labels_is_only_predicted(glue_dir: Path, tmp_path: Path) -> None:
     rows = [{"premise": "a", "hypothesis": "b", "label": -1}] * 3
     write_rows(tmp_path / "ax/test.jsonl", rows)
-    with pytest.raises(InputError, match="no labels") as caught:
-        load_task("ax", local(tmp_path, glue_dir))
-    assert "remove ax" in str(caught.value.hint)
+    data = load_task("ax", local(tmp_path, glue_dir))
+    assert not data.scored
+    assert data.test == ("test",)
+    assert load_task("ax", local(glue_dir)).scored
+    assert load_task("ax", local(glue_dir)).test == ()
+    # Labels of a part are a damaged file.
     write_rows(tmp_path / "ax/test.jsonl", [*rows, {**rows[0], "label": 1}])
     assert "row 1" in refusal("ax", local(tmp_path, glue_dir))
 
@@ -228,4 +239,83 @@ def test_the_official_rows_pass(shared_data: Path) -> None:
     from entromask.glue.paradigms import PARADIGMS
 
     assert set(load_task("blimp", source).splits["validation"]["UID"]) == set(PARADIGMS)
-    assert "no labels" in refusal("ax", source)
+    # MNLI is not there.
+    assert "mnli" in refusal("ax", source)
+
+
+def test_a_sample_of_training_rows_is_random_the_same_and_part_of_a_larger_one(
+    tmp_path: Path,
+) -> None:
+    rows = two_class_rows(200, ("sentence",))
+    source = cola(tmp_path, train=[{**row, "sentence": f"s{row['idx']}"} for row in rows])
+
+    def sampled(count: int) -> list[str]:
+        data = load_task("cola", source, max_train_rows=count)
+        assert data.train_rows == {"used": count, "of": 200}
+        pairs = zip(data.splits["train"]["sentence"], data.references("train"), strict=True)
+        assert all(int(text[1:]) % 2 == label for text, label in pairs)
+        return data.splits["train"]["sentence"]
+
+    few, more = sampled(20), sampled(60)
+    assert few == sampled(20)
+    assert set(few) < set(more)
+    assert few != [f"s{row}" for row in range(20)]
+    assert few == sorted(few, key=lambda text: int(text[1:]))
+
+
+def test_a_sample_counts_in_the_fingerprint_only_where_it_takes_rows_away(tmp_path: Path) -> None:
+    source = cola(tmp_path)
+    whole = load_task("cola", source).fingerprint
+    assert load_task("cola", source, max_train_rows=4).fingerprint == whole
+    assert load_task("cola", source, max_train_rows=99).train_rows == {"used": 4, "of": 4}
+    assert load_task("cola", source, max_train_rows=3).fingerprint != whole
+
+
+@pytest.mark.parametrize("labels", [None, -1, 7])
+def test_test_splits_need_no_labels_and_leave_the_fingerprint(
+    tmp_path: Path, labels: int | None
+) -> None:
+    source = cola(tmp_path)
+    before = load_task("cola", source)
+    rows = [{"sentence": f"test {number}"} for number in range(3)]
+    more = {} if labels is None else {"label": labels}
+    write_rows(tmp_path / "cola/test.jsonl", [{**row, **more} for row in rows])
+    data = load_task("cola", source, test=True)
+    assert data.test == ("test",)
+    assert data.splits["test"]["sentence"] == ["test 0", "test 1", "test 2"]
+    assert data.references("test") == [-1] * 3
+    assert data.fingerprint == before.fingerprint
+    assert data.rows == before.rows
+    first = data.test_fingerprint
+    write_rows(tmp_path / "cola/test.jsonl", rows[:2])
+    assert load_task("cola", source, test=True).test_fingerprint != first
+    assert load_task("cola", source).test == ()
+
+
+def test_mnli_has_two_test_splits_and_a_missing_one_is_named(
+    glue_dir: Path, tmp_path: Path
+) -> None:
+    import shutil
+
+    shutil.copytree(glue_dir, tmp_path, dirs_exist_ok=True)
+    rows = two_class_rows(5, ("premise", "hypothesis"))
+    write_rows(tmp_path / "mnli/test_matched.jsonl", rows)
+    with pytest.raises(InputError, match="'test_mismatched' is missing") as caught:
+        load_task("mnli", local(tmp_path), test=True)
+    assert "evaluation.predict_test" in str(caught.value.hint)
+    write_rows(tmp_path / "mnli/test_mismatched.jsonl", rows)
+    evaluation = Evaluation(tasks=["mnli", "ax", "blimp"], source=local(tmp_path))
+    check_tasks(evaluation.model_copy(update={"predict_test": True}))
+    assert load_task("ax", local(tmp_path), test=True).test == ("test",)
+    with pytest.raises(InputError, match="task rte: the split 'test'"):
+        check_tasks(evaluation.model_copy(update={"predict_test": True, "tasks": ["rte"]}))
+
+
+def test_what_others_start_from_is_checked_too(glue_dir: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(glue_dir / "rte", tmp_path / "rte")
+    evaluation = Evaluation(tasks=["rte"], source=local(tmp_path), intermediate="mnli")
+    with pytest.raises(InputError, match="task mnli: no folder"):
+        check_tasks(evaluation)
+    check_tasks(evaluation.model_copy(update={"intermediate": None}))

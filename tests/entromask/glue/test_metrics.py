@@ -9,7 +9,7 @@ import pytest
 
 from entromask.errors import InputError
 from entromask.glue.metrics import score_predictions, split_metric, task_score
-from entromask.glue.tasks import TASKS
+from entromask.glue.tasks import CLASS_METRICS, NUMBER_METRICS, TASKS, Task
 
 pytestmark = [
     # evaluate imports pkg_resources-style helpers and datasets' dill shims that warn.
@@ -110,3 +110,88 @@ def test_glue_metric_names_the_tasks_it_knows(task: str) -> None:
     with pytest.raises(InputError) as caught:
         GlueMetric(task)
     assert "mrpc" in str(caught.value.hint)
+
+
+def own_task(classes: int) -> Task:
+    known: tuple[str, ...] = NUMBER_METRICS if classes == 0 else CLASS_METRICS
+    metrics = tuple(name for name in known if name != "f1" or classes == 2)
+    return Task("own", "user", ("text",), classes, metrics)
+
+
+def of_peers(task: Task, predictions: list[float], references: list[float]) -> dict[str, float]:
+    """The same from scikit-learn and scipy themselves; what they do not define is 0."""
+    import scipy.stats
+    import sklearn.metrics as sk
+
+    found = {
+        "accuracy": lambda: sk.accuracy_score(references, predictions),
+        "f1": lambda: sk.f1_score(references, predictions, zero_division=0),
+        "f1_macro": lambda: sk.f1_score(references, predictions, average="macro", zero_division=0),
+        "matthews_correlation": lambda: sk.matthews_corrcoef(references, predictions),
+        "pearson": lambda: scipy.stats.pearsonr(predictions, references).statistic,
+        "spearmanr": lambda: scipy.stats.spearmanr(predictions, references).statistic,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        values = {name: float(found[name]()) for name in task.metrics}
+    return {name: value if np.isfinite(value) else 0.0 for name, value in values.items()}
+
+
+def drawn(generator: np.random.Generator, classes: int) -> tuple[list[float], list[float]]:
+    """Rows of which some cases are degenerate: few, of one class, constant, tied."""
+    rows = int(generator.choice([2, 3, 5, 30, 300]))
+    pair: list[list[float]] = []
+    for _ in range(2):
+        if classes == 0:
+            values = generator.normal(size=rows) * 10.0 ** generator.integers(-6, 6)
+            if generator.random() < 0.3:
+                values = np.round(values / (np.abs(values).max() or 1) * 2)
+        else:
+            values = generator.integers(0, classes, rows).astype(float)
+        if generator.random() < 0.25:
+            values = np.full(rows, values[0])
+        pair.append(values.tolist())
+    if generator.random() < 0.2:
+        pair[1] = pair[0]
+    return pair[0], pair[1]
+
+
+@pytest.mark.parametrize("classes", [0, 2, 3, 7])
+def test_metrics_are_those_of_scikit_learn_and_scipy_also_on_degenerate_rows(classes: int) -> None:
+    generator = np.random.default_rng(classes)
+    task, degenerate = own_task(classes), 0
+    for _ in range(400):
+        predictions, references = drawn(generator, classes)
+        degenerate += len(set(predictions)) == 1 or len(set(references)) == 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = score_predictions(task, predictions, references)
+        assert found == pytest.approx(of_peers(task, predictions, references), abs=1e-12)
+        assert all(-1 <= value <= 1 for value in found.values())
+    assert degenerate > 100
+
+
+@pytest.mark.parametrize("classes", [2, 3, 7])
+def test_one_class_everywhere_has_defined_scores(classes: int) -> None:
+    task = own_task(classes)
+    for label in range(classes):
+        right = score_predictions(task, [label] * 4, [label] * 4)
+        assert (right["accuracy"], right["matthews_correlation"]) == (1.0, 0.0)
+        assert right["f1_macro"] == 1.0
+        wrong = score_predictions(task, [label] * 2, [(label + 1) % classes] * 2)
+        assert set(wrong.values()) == {0.0}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 1e308])
+def test_numbers_that_no_model_should_give_have_a_defined_score(value: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = score_predictions("stsb", [value, 1.0, -value], [1.0, 2.0, 3.0])
+    assert all(np.isfinite(score) for score in found.values())
+    if not np.isfinite(value):
+        assert set(found.values()) == {0.0}
+
+
+def test_the_metrics_of_every_task_of_glue_are_checked_here() -> None:
+    used = {name for task in TASKS.values() for name in task.metrics}
+    assert used <= {*CLASS_METRICS, *NUMBER_METRICS}
