@@ -15,7 +15,7 @@ CODE := entromask backend worker frontend tests benchmarks docs
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo up test test-browser test-faults lint bench docs screenshots lock clean
+.PHONY: help setup demo up test test-slow test-browser test-faults lint bench docs screenshots lock clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -28,8 +28,11 @@ demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minute
 up: $(STAMP)  ## the whole service on this machine; Ctrl-C stops it
 	$(BIN)/entromask up
 
-test: $(STAMP)  ## every test that needs no GPU and no browser, and kills no service
-	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not browser and not faults"
+test: $(STAMP)  ## every test that needs no GPU and no browser, kills nothing and is not slow
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not browser and not faults and not slow"
+
+test-slow: $(STAMP)  ## the tests that take long: whole services, simulations, benchmarks
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "slow and not gpu and not browser and not faults"
 
 test-browser: $(STAMP)  ## the dashboard over a real service in a real Chromium
 	$(TEST_ENV) $(BIN)/pytest tests/browser
@@ -48,6 +51,7 @@ bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 	$(BIN)/python benchmarks/fine_tuning.py
 	$(BIN)/python benchmarks/service.py
 	$(BIN)/python benchmarks/stack.py
+	$(BIN)/python benchmarks/experiments.py
 	$(BIN)/python benchmarks/dashboard.py
 
 docs: $(STAMP)  ## the generated references in docs/

@@ -20,6 +20,7 @@ from backend.routes import (
     catalogue,
     compare,
     corpora,
+    experiments,
     keys,
     models,
     previews,
@@ -27,12 +28,14 @@ from backend.routes import (
     runs,
     service,
 )
+from backend.summaries import Summaries
 from entromask.errors import EntromaskError
 from entromask.settings import settings
 
 ROUTERS: tuple[APIRouter, ...] = (
     runs.router,
     run_data.router,
+    experiments.router,
     compare.router,
     corpora.router,
     models.router,
@@ -90,6 +93,7 @@ def create_app() -> FastAPI:
     )
     app.state.stopping = threading.Event()
     app.state.requests = Requests()
+    app.state.summaries = Summaries()
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)

@@ -128,7 +128,7 @@ def compared(rows: Sequence[Row], wanted: CompareRequest) -> Comparison:
     Raises:
         ProblemError: the baseline is none of them.
     """
-    runs = [_finished(row) for row in rows]
+    runs = [finished_run(row) for row in rows]
     home = None
     if wanted.baseline is not None:
         known = [place for place, run in enumerate(runs) if wanted.baseline in (run.id, run.group)]
@@ -142,8 +142,12 @@ def compared(rows: Sequence[Row], wanted: CompareRequest) -> Comparison:
     return compare(runs, home, wanted.group)
 
 
-def _finished(row: Row) -> Run:
-    """A run by its row; its folder tells of corpus and tokenizer what the spec cannot."""
+def finished_run(row: Row) -> Run:
+    """A run by its row; its folder tells of corpus and tokenizer what the spec cannot.
+
+    Raises:
+        ProblemError: its spec is of another version.
+    """
     home = run_home(row.id)
     results = {**(row.results or {}), "group_hash": row.group_hash}
     try:

@@ -6,6 +6,8 @@ import copy
 from typing import Any
 
 from backend.problems import ProblemError, pointer
+from entromask.errors import InputError
+from entromask.overrides import set_key
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking
 from entromask.spec_errors import Location, SpecError
@@ -40,23 +42,13 @@ def _own_parts(masking: dict[str, Any]) -> dict[str, Any]:
 
 
 def _set(data: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    place = data
-    for parent in parents:
-        if place.get(parent) is None:
-            place[parent] = {}
-        place = place[parent]
-        if not isinstance(place, dict):
-            raise ProblemError(
-                "invalid_spec",
-                f"{key}: '{parent}' is a value in this spec, not a group of keys",
-                "set the whole group",
-                errors=[(pointer(("overrides", key)), f"'{parent}' is no group of keys")],
-            )
-    if key.startswith("pretraining.budget."):
-        # A budget is one of four keys: naming one replaces the spec's own.
-        place.clear()
-    place[last] = value
+    try:
+        set_key(data, key, value)
+    except InputError as error:
+        errors = [(pointer(("overrides", key)), error.message.partition(": ")[2])]
+        raise ProblemError(
+            "invalid_spec", error.message, "set the whole group", errors=errors
+        ) from None
 
 
 def spec_problem_of_clone(error: SpecError, overrides: dict[str, Any]) -> ProblemError:

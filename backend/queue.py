@@ -14,10 +14,15 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from backend.db.tables import Job
+from backend.store.ids import begins_a_run
 from backend.store.states import PRIORITIES
 from entromask.settings import settings
 
 TRAIN, PREVIEW = "train", "preview"
+# What is left of runs that have begun is served before new runs of the same priority: a run's
+# evaluation does not wait for the pretraining of all others.
+BEGUN = "train.begun"
+TRAIN_QUEUES = (BEGUN, TRAIN)
 RUN_JOB, RUN_PREVIEW = "entromask.job", "entromask.preview"
 
 # kombu keeps each priority above 0 in a list of its own.
@@ -73,7 +78,7 @@ def send(jobs: Iterable[Job | tuple[str, int]]) -> bool:
                 RUN_JOB,
                 args=[job_id],
                 task_id=job_id,
-                queue=TRAIN,
+                queue=TRAIN if begins_a_run(job_id) else BEGUN,
                 priority=priority,
                 ignore_result=True,
             )
@@ -99,6 +104,10 @@ def waiting_in_broker(client: Redis) -> set[str]:
     Raises:
         redis.RedisError: the broker cannot be reached.
     """
-    names = [TRAIN, *(f"{TRAIN}{_SEPARATOR}{step}" for step in PRIORITIES if step)]
+    names = [
+        f"{queue}{_SEPARATOR}{step}" if step else queue
+        for queue in TRAIN_QUEUES
+        for step in PRIORITIES
+    ]
     messages = [message for name in names for message in client.lrange(name, 0, -1)]
     return {json.loads(message)["headers"]["id"] for message in messages}

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from sqlalchemy.orm import Session
 
-from backend.db.tables import Job, Run
+from backend.db.tables import Job
 from backend.idempotent import Answer
 from backend.queue import send
 from backend.specs import CheckedSpec
@@ -18,6 +18,7 @@ from backend.views import run_view
 from entromask.errors import DiskFullError
 from entromask.run_folder import write_atomically
 from entromask.settings import settings
+from entromask.spec import RunSpec
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +38,8 @@ def submit(
     jobs = to_send(settle(session, run))
     return Answer(
         run_view(run),
-        before_commit=lambda: _write_spec(run, checked),
-        after_commit=lambda: _send(jobs),
+        before_commit=lambda: write_spec(run.id, checked.spec),
+        after_commit=lambda: send_all(jobs),
     )
 
 
@@ -47,17 +48,21 @@ def to_send(jobs: Iterable[Job]) -> list[tuple[str, int]]:
     return [(job.id, job.priority) for job in jobs]
 
 
-def _send(jobs: list[tuple[str, int]]) -> None:
-    # Where the queue is away the reaper sends them.
+def send_all(jobs: Iterable[tuple[str, int]]) -> None:
+    """Sends jobs after their commit; where the queue is away the reaper does it."""
     send(jobs)
 
 
-def _write_spec(run: Run, checked: CheckedSpec) -> None:
-    """Writes the spec into the run's folder: from now on other specs may name this run."""
-    folder = settings().runs / run.id
+def write_spec(run_id: str, spec: RunSpec) -> None:
+    """Writes the spec into the run's folder: from now on other specs may name this run.
+
+    Raises:
+        DiskFullError: the folder cannot be written.
+    """
+    folder = settings().runs / run_id
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "spec.yaml", checked.spec.to_yaml())
+        write_atomically(folder / "spec.yaml", spec.to_yaml())
     except OSError as error:
         raise DiskFullError(
             f"the run's folder {folder} cannot be written: {error.strerror}",

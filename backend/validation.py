@@ -13,7 +13,6 @@ from backend.store.history import finished, has_group
 from backend.store.locks import get_run
 from entromask.analysis.cautions import ENOUGH_SEEDS
 from entromask.compatibility import advice
-from entromask.glue.tasks import TASKS
 from entromask.resources import OVER, Validation
 from entromask.settings import settings
 from entromask.spec import ModelReference, RunSpec
@@ -80,10 +79,10 @@ def _of_checkpoints(session: Session, spec: RunSpec) -> Iterator[str]:
 
 
 def _of_evaluation(spec: RunSpec) -> Iterator[str]:
-    tasks = [TASKS[name] for name in spec.evaluation.tasks]
+    tasks = [spec.evaluation.task(name) for name in spec.evaluation.tasks]
     if not tasks:
         yield "no tasks: the run ends with its validation loss, without scores"
-    real = [task.name for task in tasks if task.kind != "demo"]
+    real = [task.name for task in tasks if task.kind not in ("demo", "user")]
     if real and spec.evaluation.source is None and not settings().glue_folders:
         yield (
             "evaluation.source is null and ENTROMASK_GLUE_DIR is not set on this server: the "

@@ -36,6 +36,7 @@ from entromask.rest.calls import RunRef, run_path
 from entromask.rest.catalogue import Catalogue
 from entromask.rest.comparing import Comparing
 from entromask.rest.errors import ApiError, UnreachableError
+from entromask.rest.experiments import Experiments
 from entromask.rest.follow import follow
 from entromask.rest.run_data import RunData
 from entromask.rest.specs import to_send
@@ -55,7 +56,7 @@ class WaitTimeoutError(EntromaskError):
     """A run is not over after the time that it was waited for."""
 
 
-class Client(RunData, Comparing, Catalogue):
+class Client(RunData, Experiments, Comparing, Catalogue):
     """A client of the service; a context manager. Not for use by several threads at once.
 
     Args:

@@ -58,6 +58,9 @@ __all__ = [
     "run_folder",
 ]
 
+# libyaml's writes the same bytes, five times as fast, where PyYAML was built with it.
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 class RunSpec(Part):
     """The one description of a run: corpus, model, masking, pretraining, evaluation."""
@@ -159,7 +162,7 @@ class RunSpec(Part):
         return self.model_dump(mode="json")
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.data(), sort_keys=False, allow_unicode=True)
+        return yaml.dump(self.data(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
     @property
     def spec_hash(self) -> str:

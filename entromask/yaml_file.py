@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from entromask.errors import InputError
+from entromask.overrides import set_key
 from entromask.spec_errors import HINT
 
 
@@ -63,21 +64,11 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     path, equals, text = override.partition("=")
     if not equals or not path.strip():
         raise InputError(f"--set '{override}' is not of the form a.b=c", "e.g. --set seed=1")
-    *parents, last = path.strip().split(".")
-    place = data
-    for parent in parents:
-        if place.get(parent) is None:
-            place[parent] = {}
-        place = place[parent]
-        if not isinstance(place, dict):
-            raise InputError(
-                f"--set {path}: '{parent}' is a value in this spec, not a group of keys", HINT
-            )
     try:
         value = _yaml(text)
     except yaml.YAMLError:
         raise InputError(f"--set {path}: '{text}' is not a YAML value", "quote it") from None
-    if path.startswith("pretraining.budget."):
-        # A budget is one of four keys: naming one replaces the spec's own.
-        place.clear()
-    place[last] = value
+    try:
+        set_key(data, path.strip(), value)
+    except InputError as error:
+        raise InputError(f"--set {error.message}", error.hint) from None

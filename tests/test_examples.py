@@ -17,6 +17,8 @@ from transformers import AutoModelForMaskedLM
 
 from entromask.client import Client
 from entromask.demo import SIZES
+from entromask.experiments import Controls, ExperimentSpec
+from entromask.experiments.cells import cells_of, spec_of
 from entromask.glue.tasks import GLUE9
 from entromask.modeling.architectures import ARCHITECTURES
 from entromask.presets import SIZES as MODEL_SIZES
@@ -25,7 +27,8 @@ from tests.entromask.runs import write_corpus
 from tests.up import Service
 
 FOLDER = Path(__file__).parent.parent / "examples"
-EXAMPLES = sorted(FOLDER.glob("*.yaml"))
+EXPERIMENTS = sorted(FOLDER.glob("experiment-*.yaml"))
+EXAMPLES = sorted(set(FOLDER.glob("*.yaml")) - set(EXPERIMENTS))
 
 
 def test_the_examples_are_there() -> None:
@@ -43,6 +46,19 @@ def test_an_example_starts_with_what_it_is_for_and_how_to_run_it(path: Path) -> 
     lines = path.read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("# ")
     assert any(line.startswith(f"#   entromask run examples/{path.name}") for line in lines)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.name)
+def test_an_example_of_an_experiment_has_its_controls_and_enough_seeds(path: Path) -> None:
+    spec = ExperimentSpec.load(path)
+    assert len(spec.seeds) >= 3
+    assert spec.controls == Controls()
+    assert [cell.label for cell in cells_of(spec) if cell.role == "baseline"] == ["random"]
+    for cell in cells_of(spec):
+        data = spec_of(spec, cell.settings)
+        assert len(RunSpec.parse(data).evaluation.seeds) >= 3
+    text = path.read_text(encoding="utf-8")
+    assert f"#   entromask experiment examples/{path.name}" in text
 
 
 def commands(path: Path) -> list[list[str]]:

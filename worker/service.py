@@ -17,7 +17,7 @@ from typing import Any
 from celery import signals
 
 from backend.db.engine import Database
-from backend.queue import RUN_JOB, RUN_PREVIEW, TRAIN, celery
+from backend.queue import RUN_JOB, RUN_PREVIEW, TRAIN, TRAIN_QUEUES, celery
 from entromask.settings import settings
 from worker import previews
 from worker.heartbeat import Heartbeat
@@ -63,7 +63,7 @@ def serve(queue: str, name: str | None, gpu: str | None) -> None:
         worker_proc_alive_timeout=300.0,
     )
     worker = app.Worker(
-        queues=[queue],
+        queues=list(TRAIN_QUEUES) if queue == TRAIN else [queue],
         pool="prefork",
         concurrency=1,
         hostname=f"{worker_id}@{host}",

@@ -18,6 +18,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012
         Json: JSON,
         list[str]: JSON,
+        list[Json]: JSON,
         float: Float(53),
         int: BigInteger,
     }
@@ -64,7 +65,6 @@ class Run(Base):
         Index("runs_by_status", "status", "created_at", "id"),
         Index("runs_by_strategy", "strategy", "created_at", "id"),
         Index("runs_by_group", "group_hash", "created_at", "id"),
-        Index("runs_by_experiment", "experiment_id", "created_at", "id"),
         Index("runs_by_spec", "spec_hash"),
     )
 
@@ -116,6 +116,44 @@ class Job(Base):
         Index("jobs_by_status", "status", "lease_until"),
         Index("jobs_waiting", "waits_for"),
     )
+
+
+class Experiment(Base):
+    """Methods x seeds: its spec, and the cells that were planned from it."""
+
+    __tablename__ = "experiments"
+
+    id: Mapped[str] = mapped_column(ID, primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    spec: Mapped[Json]
+    # Each an `entromask.experiments.cells.Cell`, in the order of the report.
+    cells: Mapped[list[Json]]
+    # What was said when it was planned.
+    plan_notes: Mapped[list[str]]
+    tags: Mapped[list[str]]
+    notes: Mapped[str] = mapped_column(Text, default="")
+    priority: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[float]
+    version: Mapped[int] = mapped_column(default=1)
+
+    __table_args__ = (Index("experiments_newest", "created_at", "id"),)
+
+
+class ExperimentRun(Base):
+    """Which run stands for one seed of one cell; a run may stand in several experiments."""
+
+    __tablename__ = "experiment_runs"
+
+    experiment_id: Mapped[str] = mapped_column(
+        ID, ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True
+    )
+    cell: Mapped[str] = mapped_column(String(200), primary_key=True)
+    seed: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ID, ForeignKey("runs.id", ondelete="CASCADE"))
+    # Whether the run was there before the experiment.
+    reused: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (Index("experiment_runs_by_run", "run_id"),)
 
 
 class Event(Base):

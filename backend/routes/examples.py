@@ -70,3 +70,25 @@ CLONE = Body(
         "seed": Example(summary="Another seed", value={"overrides": {"seed": 1}}),
     }
 )
+NEW_EXPERIMENT = Body(
+    openapi_examples={
+        "two": Example(
+            summary="Two ways to mask, three seeds, with the controls",
+            value={
+                "spec": {
+                    "name": "first",
+                    "base": _SPEC,
+                    "matrix": {"masking.preset": ["random", "self-entropy-sample"]},
+                    "seeds": [0, 1, 2],
+                    "baseline": "random",
+                },
+                "tags": ["try"],
+            },
+        ),
+    }
+)
+EXTENSION = Body(
+    openapi_examples={
+        "seeds": Example(summary="Two more seeds", value={"seeds": [3, 4]}),
+    }
+)

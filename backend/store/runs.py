@@ -10,8 +10,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, func, or_, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from backend.db.tables import Job, Run, Tag
-from backend.store.ids import new_id
+from backend.db.tables import ExperimentRun, Job, Run, Tag
+from backend.store.ids import job_id, new_id
 from backend.store.locks import get_run as get_run
 from backend.store.locks import hold
 from backend.store.plain import clean, finite
@@ -36,6 +36,22 @@ class Filters:
     q: str | None = None
 
 
+@dataclass(frozen=True)
+class RunToMake:
+    """What makes a run: a resolved spec and what its users say of it.
+
+    `waits_for` is the id of a run that has to succeed first: its model is the teacher.
+    """
+
+    spec: RunSpec
+    id: str | None = None
+    tags: Sequence[str] = ()
+    notes: str = ""
+    priority: int = DEFAULT_PRIORITY
+    waits_for: str | None = None
+    experiment_id: str | None = None
+
+
 def create_run(
     session: Session,
     spec: RunSpec,
@@ -55,12 +71,51 @@ def create_run(
     Raises:
         InputError: a tag is too long, or has characters that no database takes.
     """
-    labels = _checked([*spec.tags, *(tags or [])])
-    if waits_for is not None:
-        hold(session, waits_for)
+    wanted = RunToMake(spec, run_id, tags or (), notes, priority, waits_for)
+    [run], _ = _create(session, [wanted])
+    session.flush()
+    return run
+
+
+def create_queued_runs(session: Session, wanted: Sequence[RunToMake]) -> list[Job]:
+    """Adds many runs with their jobs, in the order in which they are to be served.
+
+    What `settle` would do of each is done at once: the first job of a run that waits for none is
+    queued. Returns these, to be sent once the transaction is committed.
+
+    Raises:
+        InputError: as `create_run`.
+    """
+    _, jobs = _create(session, wanted)
+    ready = [job for job in jobs if job.kind == KINDS[0] and job.waits_for is None]
+    for job in ready:
+        job.status = "queued"
+    session.flush()
+    return ready
+
+
+def _create(session: Session, wanted: Sequence[RunToMake]) -> tuple[list[Run], list[Job]]:
+    # In one order everywhere, so that two requests never wait for each other.
+    for awaited in sorted({one.waits_for for one in wanted if one.waits_for is not None}):
+        hold(session, awaited)
     now = time.time()
-    run = Run(
-        id=run_id or new_id("run"),
+    runs, tags, jobs = [], [], []
+    for number, one in enumerate(wanted):
+        # A moment apart: the order in which equals are served.
+        run = _run(one, now + number * 1e-3)
+        runs.append(run)
+        tags += [Tag(run_id=run.id, tag=tag) for tag in run.tags]
+        jobs += _jobs(run, one)
+    session.add_all(runs)
+    session.flush()
+    session.add_all([*tags, *jobs])
+    return runs, jobs
+
+
+def _run(wanted: RunToMake, created_at: float) -> Run:
+    spec = wanted.spec
+    return Run(
+        id=wanted.id or new_id("run"),
         name=clean(spec.name),
         status="queued",
         spec=spec.data(),
@@ -68,44 +123,42 @@ def create_run(
         group_hash=spec.group_hash,
         seed=spec.seed,
         strategy=spec.masking.preset or spec.masking.score,
-        tags=labels,
-        notes=clean(notes),
-        priority=priority,
-        created_at=now,
+        experiment_id=wanted.experiment_id,
+        tags=_checked([*spec.tags, *wanted.tags]),
+        notes=clean(wanted.notes),
+        priority=wanted.priority,
+        created_at=created_at,
         metrics={},
         warnings=[],
         attempt=0,
         events=0,
         version=1,
     )
-    session.add(run)
-    session.flush()
-    session.add_all(Tag(run_id=run.id, tag=tag) for tag in labels)
-    cells = [("cell", cell.name, cell.data()) for cell in plan(spec.evaluation)]
+
+
+def _jobs(run: Run, wanted: RunToMake) -> list[Job]:
+    cells = [("cell", cell.name, cell.data()) for cell in plan(wanted.spec.evaluation)]
     pieces: list[tuple[str, str, dict[str, Any]]] = [
         ("pretrain", "pretrain", {}),
         *cells,
         ("report", "report", {}),
     ]
-    for number, (kind, name, payload) in enumerate(pieces):
-        session.add(
-            Job(
-                id=f"{run.id.replace('run_', 'job_', 1)}_{number}",
-                run_id=run.id,
-                kind=kind,
-                name=name,
-                payload=payload,
-                status="waiting",
-                waits_for=waits_for if kind == KINDS[0] else None,
-                priority=priority,
-                attempt=0,
-                losses=0,
-                # A moment apart: the order in which equals are served.
-                created_at=now + number * 1e-6,
-            )
+    return [
+        Job(
+            id=job_id(run.id, number),
+            run_id=run.id,
+            kind=kind,
+            name=name,
+            payload=payload,
+            status="waiting",
+            waits_for=wanted.waits_for if kind == KINDS[0] else None,
+            priority=run.priority,
+            attempt=0,
+            losses=0,
+            created_at=run.created_at + number * 1e-6,
         )
-    session.flush()
-    return run
+        for number, (kind, name, payload) in enumerate(pieces)
+    ]
 
 
 def _checked(tags: list[str]) -> list[str]:
@@ -152,7 +205,11 @@ def _filtered(query: Select[tuple[Run]], filters: Filters) -> Select[tuple[Run]]
     if filters.group is not None:
         query = query.where(Run.group_hash == filters.group)
     if filters.experiment is not None:
-        query = query.where(Run.experiment_id == filters.experiment)
+        # Also those that were there before it, and stand in it.
+        standing = select(ExperimentRun.run_id).where(
+            ExperimentRun.experiment_id == filters.experiment
+        )
+        query = query.where(Run.id.in_(standing))
     if filters.tag is not None:
         query = query.join(Tag, and_(Tag.run_id == Run.id, Tag.tag == filters.tag))
     if filters.q:

@@ -36,7 +36,7 @@ class Schedule:
     def fraction(self, step: int, seconds: float) -> float:
         """Share of the budget spent after `step` steps and `seconds` of training, at most 1."""
         if self.total_steps is not None:
-            return min(1.0, step / self.total_steps)
+            return min(1.0, step / self.total_steps) if self.total_steps else 1.0
         return min(1.0, seconds / (60 * (self.minutes or 1)))
 
     def rate(self, step: int, seconds: float) -> float:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -96,8 +97,11 @@ def test_a_path_outside_the_data_folders_is_refused_also_through_a_link(
     (allowed / "link").symlink_to(outside)
     monkeypatch.setattr(settings(), "data_dirs", str(allowed))
 
-    def ask(path: str) -> httpx.Response:
-        spec = {"corpus": {"source": "local", "path": path}}
+    def ask(path: str, of_a_task: bool = False) -> httpx.Response:
+        spec: dict[str, Any] = {"corpus": {"source": "local", "path": path}}
+        if of_a_task:
+            task = {"path": path, "columns": ["text"], "labels": 2}
+            spec = {"evaluation": {"user_tasks": {"mine": task}}}
         headers = bearer(keys["write"])
         answer: httpx.Response = api.post(
             "/v1/runs?validate_only=true", json={"spec": spec}, headers=headers
@@ -116,6 +120,10 @@ def test_a_path_outside_the_data_folders_is_refused_also_through_a_link(
     ):
         body = problem(ask(path), 422, "invalid_spec")
         assert "not in a folder that specs may name" in body["errors"][0]["detail"]
+        [error] = problem(ask(path, of_a_task=True), 422, "invalid_spec")["errors"]
+        assert "not in a folder that specs may name" in error["detail"]
+        assert error["pointer"].endswith("/evaluation/user_tasks/mine/path")
+    assert ask(str(allowed), of_a_task=True).status_code == 200
     body = problem(ask(f"{allowed}/nothing"), 422, "invalid_spec")
     assert "there is no" in body["errors"][0]["detail"]
 

@@ -18,6 +18,7 @@ from entromask.errors import EntromaskError, InputError
 from tests.entromask.runs import (
     STEPS,
     events,
+    execute,
     interrupt_at,
     small_spec,
     weights,
@@ -463,3 +464,21 @@ def test_two_processes_train_what_one_trains(place: Path, corpus: Path, finished
     two = load_file(folder / "model" / "model.safetensors")
     for name, tensor in one.items():
         torch.testing.assert_close(two[name], tensor, rtol=1e-2, atol=2e-3)
+
+
+def test_no_steps_of_pretraining_give_the_floor_of_every_method(
+    corpus: Path, tmp_path: Path
+) -> None:
+    pretraining = {"budget": {"steps": 0}, "batch_size": 8, "sequence_length": 32}
+    evaluation = {"tasks": ["demo-order"], "seeds": [0], "floor": False}
+    spec = small_spec(corpus, pretraining=pretraining, evaluation=evaluation)
+    done = execute(spec, tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert results["cost"]["steps"] == results["cost"]["tokens"] == results["cost"]["flops"] == 0
+    # Nothing was learned: the loss is that of guessing, far above that of word frequencies.
+    assert results["validation"]["loss"] > results["validation"]["unigram_loss"]
+    assert results["tasks"]["demo-order"]["rows"] == 500
+    other = execute({**spec, "seed": 1}, tmp_path / "other")
+    assert other.returncode == 0, other.stderr
+    assert weights(tmp_path / "other") != weights(tmp_path / "run")

@@ -65,7 +65,7 @@ def test_a_resolved_spec_survives_its_yaml() -> None:
         ({"teacher": {"run": "a", "hub": "b"}}, ["teacher", "exactly one of", "run, hub"]),
         ({"teacher": {}}, ["exactly one of", "given: none"]),
         ({"pretraining": {"budget": {"steps": 1, "epochs": 1}}}, ["exactly one of steps, epochs"]),
-        ({"pretraining": {"budget": {"steps": 0}}}, ["pretraining.budget.steps", "not 0"]),
+        ({"pretraining": {"budget": {"steps": -1}}}, ["pretraining.budget.steps", "not -1"]),
         ({"pretraining": {"batch_size": 2, "gradient_accumulation": 3}}, ["(3)", "(2)"]),
         ({"evaluation": {"tasks": ["rtee"]}}, ["no task 'rtee'", "cola"]),
         ({"evaluation": {"seeds": [1, 1]}}, ["distinct"]),

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event, func, insert, select, text, update
+from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
-from backend.db.tables import Base, Job, Run
+from backend.db.tables import Base, Experiment, Job, Run
+from backend.store.experiments import create_experiment, put
 from backend.store.keys import create_key, find_key, revoke_key
 from backend.store.runs import Filters, delete_run, edit_run, get_run, keep_results, list_runs
 from entromask.errors import InputError
@@ -37,6 +39,12 @@ def test_pages_have_each_run_once_where_many_are_equally_old(database: Database)
     assert seen == [*sorted(made[2:], reverse=True), *sorted(made[:2], reverse=True)]
 
 
+def a_new_experiment(session: Session) -> Experiment:
+    return create_experiment(
+        session, name="e", spec={}, cells=[], plan_notes=[], tags=[], notes="", priority=5
+    )
+
+
 def test_each_filter_finds_its_runs(database: Database) -> None:
     one, _ = submit(database, small_spec(name="100%_sure", tags=["a", "b"]), notes="Übung")
     two, _ = submit(
@@ -44,12 +52,13 @@ def test_each_filter_finds_its_runs(database: Database) -> None:
     )
     with database.write() as session:
         session.execute(update(Run).where(Run.id == two).values(status="failed"))
-        session.execute(update(Run).where(Run.id == two).values(experiment_id="exp_1"))
+        experiment = a_new_experiment(session)
+        put(session, experiment, [("cell", 0, two, False)])
     group = run_of(database, one).group_hash
     assert ids(database, status="failed") == [two]
     assert ids(database, tag="a") == [one]
     assert ids(database, tag="b") == [two, one]
-    assert ids(database, experiment="exp_1") == [two]
+    assert ids(database, experiment=experiment.id) == [two]
     assert ids(database, strategy="self-entropy-sample") == [two]
     assert ids(database, group=group) == [one]
     assert ids(database, tag="b", status="queued") == [one]
@@ -91,7 +100,7 @@ def test_a_page_of_10000_runs_is_read_from_an_index(database: Database) -> None:
         session.execute(text("ANALYZE"))
     for filters, index in (
         (Filters(), "runs_newest"),
-        (Filters(experiment="exp_1"), "runs_by_experiment"),
+        (Filters(experiment="exp_1"), "experiment_runs"),
         (Filters(status="failed"), "runs_by_status"),
     ):
         assert index in _plan(database, filters), filters

@@ -34,6 +34,10 @@ def test_rate_without_warm_up_starts_at_the_peak() -> None:
     assert _schedule({"steps": 10}, learning_rate=0.5, warmup=0.0).rate(0, 0.0) == 0.5
 
 
+def test_no_steps_are_over_before_the_first() -> None:
+    assert _schedule({"steps": 0}).fraction(0, 0.0) == 1.0
+
+
 def test_minutes_let_time_stand_in_for_steps() -> None:
     schedule = _schedule({"minutes": 2})
     assert schedule.total_steps is None
