@@ -22,11 +22,13 @@ class Route:
 # In the order of the menu.
 ROUTES: dict[str, Route] = {
     "runs": Route("pages/runs.py", "runs", "Runs"),
+    "experiments": Route("pages/experiments.py", "experiments", "Experiments"),
     "submit": Route("pages/submit.py", "submit", "Submit"),
     "compare": Route("pages/compare.py", "compare", "Compare"),
     "entropy": Route("pages/entropy.py", "entropy", "Entropy"),
     "system": Route("pages/system.py", "system", "System"),
     "run": Route("pages/run.py", "run", "Run", hidden=True),
+    "experiment": Route("pages/experiment.py", "experiment", "Experiment", hidden=True),
 }
 
 

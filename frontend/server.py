@@ -23,7 +23,7 @@ _BASE = b"<script>window.__streamlit = {BACKEND_BASE_URL: location.origin + '/'}
 _BEFORE, _END = b"<script", b"</body>"
 # The pages with charts, and the script that draws them: fetched and run while the page still waits
 # for its first data, in place of afterwards.
-_CHARTED = (f"/{ROUTES['run'].path}", f"/{ROUTES['compare'].path}")
+_CHARTED = tuple(f"/{ROUTES[name].path}" for name in ("run", "compare", "experiment"))
 _CHARTS = "static/js/ArrowVegaLiteChart.*.js"
 
 

@@ -84,6 +84,8 @@ def actions(run: Run) -> None:
                     act(verb, [run], _away if verb == "delete" else None)
         if st.button("Clone", key="clone", help="a new run from its spec"):
             go("submit", clone=run.id)
+        if st.button("Experiment", key="experiment", help="an experiment with its spec as base"):
+            go("experiments", base=run.id)
         edit(run)
         if run.status == "succeeded":
             link("Look into its masks", "entropy", models=run.id)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from entromask.presets import MASKING_PRESETS
-from entromask.resources import OVER, Page, Run, Strategy
+from entromask.resources import OVER, Experiment, Page, Run, Strategy
 from entromask.rest.errors import ApiError, refused
 from entromask.spec import RunSpec
 
@@ -60,6 +60,63 @@ def a_run(number: int = 1, status: str = "succeeded", **changes: Any) -> Run:
     return Run.model_validate(data | changes)
 
 
+def an_experiment(
+    number: int = 1,
+    states: Mapping[str, Sequence[str]] | None = None,
+    **changes: Any,
+) -> Experiment:
+    """An experiment as the API shows it; the higher its number, the newer.
+
+    Args:
+        states: by the label of a cell, the states of its seeds 0, 1, …; the first cell is the
+            baseline, one called "no pretraining" a control, one called "teacher" a teacher.
+    """
+    given = states or {"random": ("succeeded", "succeeded"), "self": ("succeeded", "succeeded")}
+    home = next(label for label in given if label != "teacher")
+    cells: list[dict[str, Any]] = []
+    for row, (label, of_seeds) in enumerate(given.items()):
+        role = {home: "baseline", "no pretraining": "control", "teacher": "teacher"}
+        cells.append(
+            {
+                "key": label.replace(" ", "-"),
+                "label": label,
+                "role": role.get(label, "method"),
+                "settings": {"masking.preset": label},
+                "baseline": None if label in (home, "teacher") else home.replace(" ", "-"),
+                "runs": [
+                    {
+                        "id": f"run_{number:08d}{row:08d}{seed:08d}",
+                        "seed": seed,
+                        "status": status,
+                        "stage": "pretraining" if status == "running" else None,
+                        "fraction": 0.25 if status == "running" else None,
+                    }
+                    for seed, status in enumerate(of_seeds)
+                ],
+            }
+        )
+    every = [run["status"] for cell in cells for run in cell["runs"]]
+    going = [status for status in every if status not in OVER]
+    data: dict[str, Any] = {
+        "id": f"exp_{number:024d}",
+        "name": f"experiment {number}",
+        "status": ("queued" if len(going) == len(every) else "running")
+        if going
+        else next((s for s in ("failed", "cancelled") if s in every), "succeeded"),
+        "spec": {"name": "e", "description": "", "base": {}, "baseline": home}
+        | {"seeds": list(range(max(map(len, given.values()))))},
+        "tags": [],
+        "notes": "",
+        "priority": 5,
+        "created_at": NOW + number,
+        "runs": {status: every.count(status) for status in every},
+        "total": len(every),
+        "fraction": 1 - len(going) / len(every),
+        "cells": cells,
+    }
+    return Experiment.model_validate(data | changes)
+
+
 class FakeClient:
     """Answers as `entromask.client.Client` does.
 
@@ -67,8 +124,9 @@ class FakeClient:
     an exception to raise. `asked` lists the methods that were called. With `away` nothing answers.
     """
 
-    def __init__(self, *runs: Run, **answers: Any) -> None:
-        self.runs = {run.id: run for run in runs}
+    def __init__(self, *given: Run | Experiment, **answers: Any) -> None:
+        self.runs = {one.id: one for one in given if isinstance(one, Run)}
+        self.experiments = {one.id: one for one in given if isinstance(one, Experiment)}
         self.asked: list[str] = []
         self.away = False
         self.answers: dict[str, Any] = {
@@ -81,6 +139,8 @@ class FakeClient:
             "runs_page": self._runs_page,
             "list_runs": lambda **filters: iter(self._runs_page(**filters).data),
             "get_run": self._get_run,
+            "list_experiments": self._list_experiments,
+            "get_experiment": self._get_experiment,
         } | answers
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -124,3 +184,13 @@ class FakeClient:
         if id_ not in self.runs:
             raise ApiError(f"no run '{id_}'", None, status=404, code="not_found")
         return self.runs[id_]
+
+    def _list_experiments(self, q: str | None = None) -> Iterator[Experiment]:
+        found = sorted(self.experiments.values(), key=lambda one: -one.created_at)
+        return iter([one for one in found if q is None or q in f"{one.name} {one.id}"])
+
+    def _get_experiment(self, experiment: Experiment | str) -> Experiment:
+        id_ = experiment if isinstance(experiment, str) else experiment.id
+        if id_ not in self.experiments:
+            raise ApiError(f"no experiment '{id_}'", None, status=404, code="not_found")
+        return self.experiments[id_]

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from entromask.resources import Comparison, Event, MetricHistory, Run
+from entromask.resources import (
+    Comparison,
+    Event,
+    Experiment,
+    ExperimentPlan,
+    ExperimentSummary,
+    MetricHistory,
+    Run,
+)
 
 
 def results(**changes: Any) -> dict[str, Any]:
@@ -135,3 +143,135 @@ def comparison(*columns: list[Run], **changes: Any) -> Comparison:
         "differences": [{"key": "masking.preset", "values": [r[0].strategy for r in columns]}],
     }
     return Comparison.model_validate(data | changes)
+
+
+def plan(**changes: Any) -> ExperimentPlan:
+    """A plan of two methods with a control at the compute of one, two seeds of each."""
+    cells = [
+        planned("random", "baseline", reused=1, flops=1.2e11),
+        planned("random, 1.46 x budget", "control", baseline="random", flops=1.8e11),
+        planned("self", "method", baseline="random", matched="random, 1.46 x budget", flops=1.8e11),
+    ]
+    data = {
+        "name": "e",
+        "cells": cells,
+        "total": 6,
+        "new": 5,
+        "jobs": 20,
+        "tokens": 500_000,
+        "flops": 8.4e11,
+        "seconds": 90.0,
+        "warnings": ["2 of at least 3 *seeds*"],
+    }
+    return ExperimentPlan.model_validate(data | changes)
+
+
+def planned(label: str, role: str, **changes: Any) -> dict[str, Any]:
+    """A cell of a plan; its key is its label."""
+    cell = {"key": label, "label": label, "role": role, "settings": {}, "seeds": [0, 1]}
+    return cell | {"reused": 0} | changes
+
+
+def summary(found: Experiment, **changes: Any) -> ExperimentSummary:
+    """The report on an experiment: by cell, scores of `rte` that rise, and losses that fall.
+
+    Two seeds have intervals and tests, one has none. A control's differences are at equal steps;
+    a method's last one is also at equal compute, to the control, where there is one.
+    """
+    cells = []
+    control = next((cell.key for cell in found.cells if cell.role == "control"), None)
+    for place, cell in enumerate(found.cells):
+        done = [run.seed for run in cell.runs if run.status == "succeeded"]
+        results = []
+        if done and cell.role != "teacher":
+            results = [
+                _result("rte", 0.55 + 0.02 * place, done, 0.01),
+                _result("loss", 5.0 - 0.1 * place, done, 0.05),
+            ]
+        if done and cell.baseline:
+            for result, size in zip(results, (0.02 * place, -0.1 * place), strict=True):
+                result["differences"] = [_difference(cell.baseline, "steps", size, len(done))]
+                if cell.role == "method" and control:
+                    result["differences"].append(_difference(control, "compute", size, len(done)))
+        cells.append(
+            {
+                **cell.model_dump(include={"key", "label", "role", "settings", "baseline"}),
+                "pretrained": cell.label != "no pretraining",
+                "runs": [run.model_dump(include={"id", "seed", "status"}) for run in cell.runs],
+                "results": results,
+                "cost": {"flops": 1e11, "seconds": 10.0, "relative": {"flops": 1.0 + 0.5 * place}}
+                if done
+                else None,
+                "curve": [
+                    {"step": step, "n": len(done), "mean": loss, "low": loss - 0.1, "high": loss}
+                    for step, loss in ((20, 6.0), (40, 5.0 - 0.1 * place))
+                    if done
+                ],
+            }
+        )
+    counts = {status: found.runs.get(status, 0) for status in ("succeeded", "failed", "cancelled")}
+    data: dict[str, Any] = {
+        "id": found.id,
+        "name": found.name,
+        "status": found.status,
+        "created_at": found.created_at,
+        "tests": 4,
+        "runs": counts | {"planned": found.total, "unfinished": found.total - sum(counts.values())},
+        "measures": [
+            {
+                "key": "rte",
+                "label": "RTE",
+                "kind": "task",
+                "unit": "score",
+                "higher_is_better": True,
+                "tasks": ["rte"],
+                "rows": 277,
+                "majority": 0.527,
+                "untrained": {"low": 0.51, "high": 0.53},
+            },
+            {
+                "key": "loss",
+                "label": "validation loss",
+                "kind": "loss",
+                "unit": "nats",
+                "higher_is_better": False,
+                "tasks": [],
+            },
+        ],
+        "cells": cells,
+        "power": "RTE takes 12 seeds.",
+        "methods_paragraph": "We trained two methods with <two> seeds.",
+        "notes": ["Run at least 3 seeds before believing a *difference*."],
+        "warnings": ["self: the masks <b>repeat</b>"],
+    }
+    return ExperimentSummary.model_validate(data | changes)
+
+
+def _result(measure: str, mean: float, seeds: list[int], half: float) -> dict[str, Any]:
+    several = len(seeds) > 1
+    return {
+        "measure": measure,
+        "n": len(seeds),
+        "mean": mean,
+        "sd": half / 2 if several else None,
+        "median": mean,
+        "low": mean - half if several else None,
+        "high": mean + half if several else None,
+        "per_seed": {str(seed): mean for seed in seeds},
+    }
+
+
+def _difference(to: str, at: str, mean: float, n: int) -> dict[str, Any]:
+    several = n > 1
+    return {
+        "to": to,
+        "at": at,
+        "n": n,
+        "paired": True,
+        "mean": mean,
+        "low": mean - 0.015 if several else None,
+        "high": mean + 0.015 if several else None,
+        "p": 0.01 if several else None,
+        "p_holm": 0.03 if several else None,
+        "probability_of_improvement": 0.9,
+    }

@@ -135,7 +135,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
     if distillation := run.spec.get("distillation"):
         rows.append(("Distillation", escape(_distillation(distillation))))
     if run.experiment_id:
-        rows.append(("Experiment", _link(run.experiment_id, experiment=run.experiment_id)))
+        rows.append(("Experiment", _link(run.experiment_id)))
     rows += [
         ("Tags", _tags(run.tags)),
         ("Created", _moment(run.created_at)),
@@ -192,5 +192,6 @@ def _distillation(given: dict[str, Any]) -> str:
     return ", ".join([*words, given["refresh"]])
 
 
-def _link(text: str, **query: str) -> str:
-    return f"<a href='{escape(url('runs', **query))}' target='_self'>{escape(text)}</a>"
+def _link(experiment: str) -> str:
+    address = escape(url("experiment", id=experiment))
+    return f"<a href='{address}' target='_self'>{escape(experiment)}</a>"

@@ -13,6 +13,7 @@ from frontend.parts.words import score
 METRICS = {
     "accuracy": "accuracy",
     "f1": "F1",
+    "f1_macro": "macro F1",
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearmanr": "Spearman correlation",
@@ -121,7 +122,11 @@ def _means(tasks: Mapping[str, Any], averages: Mapping[str, Any], seeds: int) ->
             key == "glue8" or averages.get("glue8") is not None
         ):
             rows.append(_mean(label, None, seeds, f"no score for {', '.join(missing)}"))
-    for key, label in (("available", "GLUE, incomplete"), ("demo", "Demo tasks, not GLUE")):
+    for key, label in (
+        ("available", "GLUE, incomplete"),
+        ("demo", "Demo tasks, not GLUE"),
+        ("user", "Own tasks, not GLUE"),
+    ):
         mean = averages.get(key) or {}
         of = mean.get("tasks") or []
         whole = key == "available" and averages.get("glue8") is not None

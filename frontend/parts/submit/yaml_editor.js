@@ -4,11 +4,11 @@
 const PAUSE = 400;
 const kept = new WeakMap();
 
-function build(parent) {
+function build(parent, label) {
   const root = element("div", { class: "editor" });
   const gutter = element("div", { class: "gutter", "aria-hidden": "true" });
   const area = element("textarea", {
-    "aria-label": "The run's YAML. Tab indents; Escape and then Tab leaves the editor.",
+    "aria-label": `${label ?? "The run"}'s YAML. Tab indents; Escape and then Tab leaves the editor.`,
     spellcheck: "false",
     autocomplete: "off",
     autocapitalize: "off",
@@ -65,7 +65,7 @@ function number(here) {
 export default function ({ data, parentElement, setStateValue }) {
   let here = kept.get(parentElement);
   if (!here) {
-    here = build(parentElement);
+    here = build(parentElement, data.label);
     kept.set(parentElement, here);
   }
   const { area } = here;

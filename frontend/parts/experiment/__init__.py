@@ -1,0 +1,1 @@
+"""What the pages of experiments are made of: the plan, the matrix of runs, the report."""
