@@ -17,6 +17,8 @@ import typer
 from backend.app import create_app
 from entromask import spec
 from entromask.cli import app
+from entromask.experiments import ExperimentSpec
+from entromask.parts.user_task import UserTask
 from entromask.presets import MASKING_PRESETS, PROTOCOLS, SIZES
 from entromask.settings import Settings
 
@@ -45,6 +47,7 @@ PARTS: tuple[tuple[str, type[spec.Part]], ...] = (
     ("pretraining.budget", spec.Budget),
     ("evaluation", spec.Evaluation),
     ("evaluation.source", spec.TaskSource),
+    ("evaluation.user_tasks.NAME", UserTask),
 )
 
 HEADER = "<!-- Written by docs/generate.py (make docs); edit the code instead. -->\n\n"
@@ -52,6 +55,10 @@ HEADER = "<!-- Written by docs/generate.py (make docs); edit the code instead. -
 
 def schema() -> str:
     return json.dumps(spec.RunSpec.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+
+
+def experiment_schema() -> str:
+    return json.dumps(ExperimentSpec.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def runspec() -> str:
@@ -210,6 +217,7 @@ def _all_commands(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 FILES = {
     "openapi.json": openapi,
     "runspec.schema.json": schema,
+    "experiment.schema.json": experiment_schema,
     "runspec.md": runspec,
     "settings.md": settings,
     "strategies.md": strategies,

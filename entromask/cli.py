@@ -20,10 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from entromask.commands.demo import demo
+from entromask.commands.experiments import experiment, experiments, report
 from entromask.commands.keys import keys
+from entromask.commands.leaderboard import leaderboard
 from entromask.commands.prefetch import prefetch
 from entromask.commands.preview import preview
 from entromask.commands.runs import runs
+from entromask.commands.share import download, push
 from entromask.commands.submit import submit
 from entromask.commands.up import up
 from entromask.errors import EntromaskError, InputError
@@ -139,6 +142,14 @@ def run(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue an unfinished run from its last checkpoint.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Send the metrics to a tracker too: tensorboard, mlflow, wandb or trackio; may be "
+            "given repeatedly.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Events and results as JSON lines on stdout.")
     ] = False,
@@ -160,12 +171,15 @@ def run(
 
     folder = output or default_folder(description, settings().runs)
     _current.append(folder)
-    again = ["entromask", "run", str(spec), *_repeated("--set", overrides), "--output", str(folder)]
+    again = ["entromask", "run", str(spec), *_repeated("--set", overrides)]
+    again += [*_repeated("--track", track), "--output", str(folder)]
     with (
         _cancellable(shlex.join([*again, "--resume"])),
         reporter(Console(stderr=True), sys.stdout, as_json, quiet) as report,
     ):
-        results = pipeline.run(description, output=folder, resume=resume, on_event=report)
+        results = pipeline.run(
+            description, output=folder, resume=resume, on_event=report, track=track or ()
+        )
     if as_json:
         print(json.dumps({"type": "results", "folder": str(results.folder), **results.data}))
         return
@@ -225,11 +239,17 @@ def _print_comparison(names: list[str], style: str, baseline: str | None) -> Non
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    of_experiment: Annotated[
+        bool, typer.Option("--experiment", help="Of an experiment, in place of a run.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of a spec: every key with its default and what is allowed."""
+    from entromask.experiments import ExperimentSpec
     from entromask.spec import RunSpec
 
-    print(json.dumps(RunSpec.model_json_schema(), indent=2, ensure_ascii=False))
+    kind = ExperimentSpec if of_experiment else RunSpec
+    print(json.dumps(kind.model_json_schema(), indent=2, ensure_ascii=False))
 
 
 @app.command()
@@ -273,5 +293,11 @@ app.command()(preview)
 app.command()(prefetch)
 app.command()(up)
 app.command()(submit)
+app.command()(push)
+app.command()(download)
+app.command()(experiment)
+app.command()(report)
+app.command()(leaderboard)
 app.add_typer(runs, name="runs")
+app.add_typer(experiments, name="experiments")
 app.add_typer(keys, name="keys")

@@ -72,7 +72,7 @@ def hub_errors(what: str) -> Iterator[None]:
         DiskFullError: there is no room for the download.
     """
     switched_off = _is_offline()
-    unreachable = not switched_off and not _reachable()
+    unreachable = not switched_off and not reachable()
     before = _switch_off() if unreachable else {}
     try:
         yield
@@ -108,7 +108,7 @@ def _switch_off() -> dict[tuple[str, str], bool]:
     return before
 
 
-def _reachable() -> bool:
+def reachable() -> bool:
     """Whether the Hub's host, or the proxy on the way to it, takes a connection."""
     from huggingface_hub import constants
 

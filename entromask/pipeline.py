@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ from entromask.glue.plan import Cell
 from entromask.hub import set_offline
 from entromask.preparing import Inputs, keep_passing, prepare, require_space_for_run
 from entromask.reporting import Trained, results_of
-from entromask.run_folder import OnEvent, RunFolder, default_folder
+from entromask.run_folder import OnEvent, RunFolder, default_folder, write_atomically
 from entromask.settings import settings
 from entromask.spec import RunSpec
 from entromask.stopping import StopRequest, stop_on_signals
+from entromask.tracking import Tracking
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -43,6 +45,7 @@ def run(
     output: str | Path | None = None,
     resume: bool = False,
     on_event: OnEvent | None = None,
+    track: Sequence[str] = (),
 ) -> Results:
     """Runs a spec to its end and writes its run folder.
 
@@ -51,6 +54,7 @@ def run(
         output: the run folder; by default one under ENTROMASK_HOME/runs.
         resume: continue what the folder holds of this same spec.
         on_event: hears every event as it happens.
+        track: trackers that get the metrics, beside those of ENTROMASK_TRACKERS.
 
     Raises:
         InputError: the spec or what it names cannot be used; nothing has been written.
@@ -64,17 +68,18 @@ def run(
     spec = spec.resolved()
     path = Path(output).expanduser() if output else default_folder(spec, settings().runs)
     accelerator = _accelerator(spec)
-    folder = RunFolder(path, on_event, writes=accelerator.is_main_process)
+    tracking = Tracking(spec, path, track, on_event)
+    folder = RunFolder(path, tracking, writes=accelerator.is_main_process)
     folder.check(spec, resume)
     if resume and folder.results.is_file():
         return Results(folder.path, json.loads(folder.results.read_text(encoding="utf-8")))
-    with stop_on_signals() as stop, _full_disk_named(folder):
+    with stop_on_signals() as stop, _full_disk_named(folder), tracking.of(folder):
         trained = _pretrained(spec, folder, accelerator, resume, stop)
         validation = trained.loop.validation.report(trained.loop.model)
         tasks = _evaluate(spec, folder, accelerator)
         accelerator.wait_for_everyone()
         folder.enter("reporting")
-        return _reported(spec, folder, trained, validation, tasks)
+        return _reported(spec, folder, trained, validation, tasks, tracking)
 
 
 def pretrain(output: Path, on_event: OnEvent | None = None, after: int = 0) -> None:
@@ -90,8 +95,9 @@ def pretrain(output: Path, on_event: OnEvent | None = None, after: int = 0) -> N
     """
     spec = _spec_of(output)
     accelerator = _accelerator(spec)
-    folder = RunFolder(output, on_event, writes=accelerator.is_main_process)
-    with stop_on_signals() as stop, _full_disk_named(folder):
+    tracking = Tracking(spec, output, on_event=on_event)
+    folder = RunFolder(output, tracking, writes=accelerator.is_main_process)
+    with stop_on_signals() as stop, _full_disk_named(folder), tracking.of(folder):
         folder.open(after)
         _pretrained(spec, folder, accelerator, resume=True, stop=stop)
 
@@ -127,8 +133,9 @@ def report(output: Path, on_event: OnEvent | None = None, after: int = 0) -> Res
     """
     spec = _spec_of(output)
     accelerator = _accelerator(spec)
-    folder = RunFolder(output, on_event)
-    with stop_on_signals() as stop, _full_disk_named(folder):
+    tracking = Tracking(spec, output, on_event=on_event, lenient=True)
+    folder = RunFolder(output, tracking)
+    with stop_on_signals() as stop, _full_disk_named(folder), tracking.of(folder):
         folder.open(after)
         folder.muted = True  # all this has been said before
         inputs = prepare(spec, folder, accelerator)
@@ -137,7 +144,7 @@ def report(output: Path, on_event: OnEvent | None = None, after: int = 0) -> Res
         folder.muted = False
         folder.enter("reporting")
         validation = trained.loop.validation.report(trained.loop.model)
-        return _reported(spec, folder, trained, validation, tasks)
+        return _reported(spec, folder, trained, validation, tasks, tracking)
 
 
 def _spec_of(output: Path) -> RunSpec:
@@ -188,7 +195,7 @@ def _pretrained(
     trained = _train(spec, folder, inputs, accelerator, resume, stop)
     if accelerator.is_main_process:
         trained.loop.keep_last_and_best()
-        _save_model(spec, folder.model, inputs.model, inputs.tokenizer)
+        _save_model(spec, folder, inputs.model, inputs.tokenizer)
     accelerator.wait_for_everyone()
     return trained
 
@@ -294,18 +301,27 @@ def _train(
 
 
 def _save_model(
-    spec: RunSpec, path: Path, model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase
+    spec: RunSpec, folder: RunFolder, model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Writes a plain Hugging Face folder, whole or not at all."""
-    from entromask.analysis.model_card import model_card
     from entromask.modeling.architectures import save_pretrained
 
-    building = path.with_name(".model.building")
+    building = folder.path / ".model.building"
     shutil.rmtree(building, ignore_errors=True)
     save_pretrained(model.model, tokenizer, building)
-    (building / "README.md").write_text(model_card(spec), encoding="utf-8")
-    shutil.rmtree(path, ignore_errors=True)
-    building.rename(path)
+    _write_card(spec, folder, building)
+    shutil.rmtree(folder.model, ignore_errors=True)
+    building.rename(folder.model)
+
+
+def _write_card(
+    spec: RunSpec, folder: RunFolder, model: Path, results: dict[str, Any] | None = None
+) -> None:
+    from entromask.analysis.model_card import model_card
+    from entromask.analysis.runs import read_json
+
+    environment = read_json(folder.path / "environment.json")
+    write_atomically(model / "README.md", model_card(spec, results, environment))
 
 
 def _evaluate(
@@ -325,10 +341,14 @@ def _reported(
     trained: Trained,
     validation: dict[str, float],
     tasks: dict[str, dict[str, Any]],
+    tracking: Tracking,
 ) -> Results:
     data = results_of(spec, trained, validation, tasks)
     folder.write_results(data)
     for warning in data["warnings"]:
         folder.emit("warning", message=warning)
+    if trained.loop.accelerator.is_main_process:
+        _write_card(spec, folder, folder.model, data)
+    tracking.succeed(data)
     folder.emit("done", metrics=data["validation"])
     return Results(folder.path, data)

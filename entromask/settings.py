@@ -76,6 +76,20 @@ class Settings(BaseSettings):
         None, gt=0, description="the longest that one job may take, in seconds; default: no limit"
     )
 
+    trackers: str | None = Field(
+        None,
+        description="where a run's metrics go beside its folder, separated by ',': tensorboard, "
+        "mlflow, wandb, trackio ([sharing](sharing.md))",
+    )
+    tracking_project: str = Field(
+        "entromask",
+        min_length=1,
+        description="the project, or experiment, that trackers file under",
+    )
+    tracking_dir: Path | None = Field(
+        None, description="for trackers that write files; default: `HOME/tracking`"
+    )
+
     @property
     def root(self) -> Path:
         """`home` with `~` expanded, absolute."""
@@ -129,6 +143,14 @@ class Settings(BaseSettings):
         if self.data_dirs is None:
             return None if self.auth == "off" else []
         return [Path(folder).expanduser().resolve() for folder in self.data_dirs.split(":")]
+
+    @property
+    def tracker_names(self) -> list[str]:
+        return [name for word in (self.trackers or "").split(",") if (name := word.strip())]
+
+    @property
+    def tracking(self) -> Path:
+        return (self.tracking_dir or self.root / "tracking").expanduser().absolute()
 
     @property
     def glue_folders(self) -> list[str]:
