@@ -466,6 +466,7 @@ def test_two_processes_train_what_one_trains(place: Path, corpus: Path, finished
         torch.testing.assert_close(two[name], tensor, rtol=1e-2, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_no_steps_of_pretraining_give_the_floor_of_every_method(
     corpus: Path, tmp_path: Path
 ) -> None:

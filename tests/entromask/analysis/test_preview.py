@@ -776,6 +776,7 @@ def test_a_word_names_a_checkpoint_by_its_run_and_step(home: Path, folder: Path)
         assert "RUN@STEP" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_the_command_looks_at_a_checkpoint(
     looked_at: tuple[Path, dict[int, dict[str, Any]]],
 ) -> None:

@@ -110,6 +110,7 @@ open_tokenizer(spec.TrainedTokenizer(vocab_size=1500), open_corpus(spec.BuiltinC
 """
 
 
+@pytest.mark.slow
 def test_two_trainings_in_two_homes_give_the_same_bytes(tmp_path: Path) -> None:
     digests = []
     for home in ("one", "two"):
