@@ -12,7 +12,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from entromask.commands.service import EXIT_CODES, INTERRUPTED, connect, plain, print_json
+from entromask.commands.service import (
+    EXIT_CODES,
+    INTERRUPTED,
+    by_beginning,
+    connect,
+    plain,
+    print_json,
+)
 from entromask.commands.submit import Json, Tags
 from entromask.errors import InputError
 from entromask.resources import (
@@ -37,8 +44,6 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="A.B=C", help="Override one key; may be given repeatedly."),
 ]
-_PREFIX = "exp_"
-_SHOWN = 5
 _POLL_SECONDS = 2.0
 _WIDE = 250
 
@@ -288,25 +293,12 @@ def find(client: Client, word: str) -> Experiment:
     Raises:
         InputError: no experiment, or several.
     """
-    from entromask.rest.errors import ApiError
-
-    whole = word if word.startswith(_PREFIX) else _PREFIX + word
-    try:
-        return client.get_experiment(whole)
-    except ApiError as error:
-        if error.status != 404:
-            raise
-    listed = client.list_experiments(q=whole)
-    found = list(islice((one for one in listed if one.id.startswith(whole)), _SHOWN + 1))
-    if len(found) == 1:
-        return client.get_experiment(found[0])
-    if not found:
-        raise InputError(f"no experiment '{word}'", "`entromask experiments` lists them")
-    more = ", …" if len(found) > _SHOWN else ""
-    raise InputError(
-        f"several experiments begin with '{word}': "
-        f"{', '.join(one.id for one in found[:_SHOWN])}{more}",
-        "give more of the id",
+    return by_beginning(
+        word,
+        "experiment",
+        "exp_",
+        client.get_experiment,
+        lambda q: client.list_experiments(q=q),
     )
 
 

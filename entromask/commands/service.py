@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import typer
 from rich.console import Console
@@ -22,9 +22,15 @@ if TYPE_CHECKING:
 # The exit code that the end of a run stands for.
 EXIT_CODES = {"succeeded": 0, "failed": 1, "cancelled": 130}
 INTERRUPTED = 130
-_PREFIX = "run_"
 _SHOWN = 5
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class _Named(Protocol):
+    id: str
+
+
+Item = TypeVar("Item", bound=_Named)
 
 
 def connect() -> Client:
@@ -40,24 +46,38 @@ def find(client: Client, word: str) -> Run:
     Raises:
         InputError: no run, or several.
     """
+    return by_beginning(word, "run", "run_", client.get_run, lambda q: client.list_runs(q=q))
+
+
+def by_beginning(
+    word: str,
+    kind: str,
+    prefix: str,
+    get: Callable[[str], Item],
+    search: Callable[[str], Iterable[Item]],
+) -> Item:
+    """What has an id, or the only one whose id begins so; the kind's prefix may be left out.
+
+    Raises:
+        InputError: none, or several.
+    """
     from entromask.rest.errors import ApiError
 
-    whole = word if word.startswith(_PREFIX) else _PREFIX + word
+    whole = word if word.startswith(prefix) else prefix + word
     try:
-        return client.get_run(whole)
+        return get(whole)
     except ApiError as error:
         if error.status != 404:
             raise
-    found = list(
-        islice((run for run in client.list_runs(q=whole) if run.id.startswith(whole)), _SHOWN + 1)
-    )
+    ids = (one.id for one in search(whole) if one.id.startswith(whole))
+    found = list(islice(ids, _SHOWN + 1))
     if len(found) == 1:
-        return found[0]
+        return get(found[0])
     if not found:
-        raise InputError(f"no run '{word}'", "`entromask runs` lists the runs")
+        raise InputError(f"no {kind} '{word}'", f"`entromask {kind}s` lists the {kind}s")
     more = ", …" if len(found) > _SHOWN else ""
     raise InputError(
-        f"several runs begin with '{word}': {', '.join(run.id for run in found[:_SHOWN])}{more}",
+        f"several {kind}s begin with '{word}': {', '.join(found[:_SHOWN])}{more}",
         "give more of the id",
     )
 
