@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from entromask.resources import Experiment
@@ -86,13 +86,12 @@ def test_a_killed_and_restarted_stack_gives_the_same_report(text: Path) -> None:
         until(some_are_done, "the first finished run", 240)
         time.sleep(random.uniform(0.0, 6.0))
         assert service.up is not None
-        for process in service.processes():
-            # The first that dies may take others with it.
-            try:
-                os.kill(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
+        # First what would start the others again.
+        service.up.kill()
         service.up.wait(60)
+        for process in service.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         service.start()
         ended = wait(service, killed)
 
