@@ -21,9 +21,9 @@ What we read in it:
 - **Hard selection loses everywhere**, by 0.2 nats (middle of a teacher's masked entropy) to more
   than 5 (the lowest of the model's own, which collapses onto a few types). Self-masking that
   looks only at the top feeds on itself.
-- **Distillation helps at equal steps (4.20 to 4.23) and not at equal compute**: it costs 2.9
-  times the FLOPs with this teacher, and random masking with twice the steps has 4.05 at 2.0
-  times.
+- **Distillation helps at equal steps (4.20 to 4.23, four settings of one seed each) and not at
+  equal compute**: it costs 2.9 times the FLOPs with this teacher, and random masking with twice
+  the steps has 4.05 (one seed) at 2.0 times.
 - **A falling rate helps, in both seeds (4.35 and 4.36)**, at 1.15 times the FLOPs: it predicts
   half as much again. What random masking makes of 1.15 times the steps was not run.
 - **Whole words, spans and collocations** are harder than the common masks, which hide single
