@@ -23,6 +23,7 @@ from entromask.commands.demo import demo
 from entromask.commands.experiments import experiment, experiments, report
 from entromask.commands.keys import keys
 from entromask.commands.leaderboard import leaderboard
+from entromask.commands.options import Json, Overrides, SpecFile
 from entromask.commands.prefetch import prefetch
 from entromask.commands.preview import preview
 from entromask.commands.runs import runs
@@ -130,11 +131,8 @@ def _root(
 
 @app.command()
 def run(
-    spec: Annotated[Path, typer.Argument(help="A YAML or JSON file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Override one key; may be given repeatedly."),
-    ] = None,
+    spec: SpecFile,
+    overrides: Overrides = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The run's folder; default: a new one under ENTROMASK_HOME/runs."),
@@ -253,9 +251,7 @@ def schema(
 
 
 @app.command()
-def strategies(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
+def strategies(as_json: Json = False) -> None:
     """List the masking presets."""
     from entromask.presets import MASKING_PRESETS
 
@@ -270,9 +266,7 @@ def strategies(
 
 
 @app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
+def doctor(as_json: Json = False) -> None:
     """Say what is here, what is missing and how to get it; exit 1 where runs cannot work."""
     from entromask.doctor import diagnose
 

@@ -7,8 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from entromask.compatibility import check_together
 from entromask.errors import InputError
@@ -24,12 +23,12 @@ from entromask.parts.data import (
     TrainedTokenizer,
     UploadCorpus,
 )
+from entromask.parts.document import Document
 from entromask.parts.evaluation import Evaluation, TaskSource
 from entromask.parts.masking import Corruption, Masking, RateSchedule
 from entromask.parts.model import Model, ModelReference
 from entromask.parts.training import Budget, Distillation, Pretraining
-from entromask.spec_errors import HINT, Location, SpecError, describe, problems
-from entromask.yaml_file import apply_override, read_yaml
+from entromask.spec_errors import HINT, Location, SpecError
 
 # What the rest of the package takes from here: a spec with its parts.
 __all__ = [
@@ -58,12 +57,13 @@ __all__ = [
     "run_folder",
 ]
 
-# libyaml's writes the same bytes, five times as fast, where PyYAML was built with it.
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-
-class RunSpec(Part):
+class RunSpec(Document):
     """The one description of a run: corpus, model, masking, pretraining, evaluation."""
+
+    WHAT = "spec"
+    EXAMPLE = "examples/quick.yaml"
+    HINT = HINT
 
     name: str = Field(
         "run", min_length=1, max_length=200, description="shown in tables; no part of the method"
@@ -86,37 +86,6 @@ class RunSpec(Part):
     )
     pretraining: Pretraining = Field(Pretraining(), description="budget, batches, optimizer")
     evaluation: Evaluation = Field(Evaluation(), description="tasks and fine-tuning")
-
-    @classmethod
-    def parse(cls, data: Any, origin: str = "spec") -> RunSpec:
-        """A spec from plain data.
-
-        Raises:
-            SpecError: keys or values that are not allowed; `origin` says where they stand.
-        """
-        if not isinstance(data, dict):
-            raise SpecError.at(
-                (),
-                f"{origin} holds {type(data).__name__}, not a mapping of keys to values",
-                "start from examples/quick.yaml",
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            message = f"{origin}: {describe(error)}"
-            raise SpecError(message, HINT, problems(error)) from None
-
-    @classmethod
-    def load(cls, path: str | Path, overrides: list[str] | None = None) -> RunSpec:
-        """A spec from a YAML or JSON file, with overrides such as `pretraining.budget.steps=10`.
-
-        Raises:
-            InputError: the file is missing or not YAML, or `parse` refuses its content.
-        """
-        data = read_yaml(Path(path))
-        for override in overrides or ():
-            apply_override(data, override)
-        return cls.parse(data, str(path))
 
     def resolved(self) -> RunSpec:
         """The same spec with every default written out; resolving twice changes nothing.
@@ -156,13 +125,6 @@ class RunSpec(Part):
         )
         check_together(spec)
         return spec
-
-    def data(self) -> dict[str, Any]:
-        """The spec as plain data, every key present, as written to spec.yaml."""
-        return self.model_dump(mode="json")
-
-    def to_yaml(self) -> str:
-        return yaml.dump(self.data(), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
     @property
     def spec_hash(self) -> str:

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from entromask.commands.options import Json, Limit, Notes, Overrides, Priority, Tags
 from entromask.commands.service import (
     EXIT_CODES,
     INTERRUPTED,
@@ -20,12 +21,9 @@ from entromask.commands.service import (
     plain,
     print_json,
 )
-from entromask.commands.submit import Json, Tags
 from entromask.errors import InputError
 from entromask.resources import (
     DEFAULT_PRIORITY,
-    HIGHEST_PRIORITY,
-    LOWEST_PRIORITY,
     OVER,
     ReportFormat,
 )
@@ -40,10 +38,6 @@ experiments = typer.Typer(help="List the experiments of the service; look at one
 Id = Annotated[
     str, typer.Argument(metavar="ID", help="An experiment's id, or the beginning of it.")
 ]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="A.B=C", help="Override one key; may be given repeatedly."),
-]
 _POLL_SECONDS = 2.0
 _WIDE = 250
 
@@ -52,7 +46,7 @@ def experiment(
     spec: Annotated[
         Path, typer.Argument(help="A YAML or JSON file of an experiment.", show_default=False)
     ],
-    overrides: Settings = None,
+    overrides: Overrides = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Only say which runs there would be; queue nothing.")
     ] = False,
@@ -63,11 +57,8 @@ def experiment(
         bool, typer.Option("--yes", "-y", help="Do not ask, on a terminal, before queueing.")
     ] = False,
     tags: Tags = None,
-    notes: Annotated[str, typer.Option(help="Free text.")] = "",
-    priority: Annotated[
-        int,
-        typer.Option(min=HIGHEST_PRIORITY, max=LOWEST_PRIORITY, help="0 is served first, 9 last."),
-    ] = DEFAULT_PRIORITY,
+    notes: Notes = "",
+    priority: Priority = DEFAULT_PRIORITY,
     as_json: Json = False,
 ) -> None:
     """Plan what SPEC describes, methods x seeds with their controls, and queue its runs."""
@@ -135,7 +126,7 @@ def list_(
     q: Annotated[
         str | None, typer.Option("--q", metavar="WORDS", help="Words of name, notes or id.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
     """List the experiments of the service, the newest first; with a command, act on one."""

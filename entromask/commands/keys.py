@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from entromask.commands.options import Json
 from entromask.errors import DependencyMissingError, EntromaskError, InputError
 from entromask.settings import settings
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from backend.db.tables import ApiKey
 
 keys = typer.Typer(name="keys", help="Make, list and revoke keys of the API.", no_args_is_help=True)
-
-AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 class Role(StrEnum):
@@ -71,7 +70,7 @@ def _database() -> Iterator[Database]:
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, or what for.", show_default=False)],
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.write,
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Make a key. The secret is printed on stdout this once; only its hash is kept."""
     if not name.strip() or len(name) > 100 or not name.isprintable():
@@ -91,7 +90,7 @@ def create(
 
 
 @keys.command("list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: Json = False) -> None:
     """List all keys, also revoked ones; secrets are not kept and cannot be shown."""
     with _database() as database:
         from backend.store.keys import list_keys
@@ -115,7 +114,7 @@ def revoke(
     key: Annotated[
         str, typer.Argument(metavar="NAME_OR_ID", help="All valid keys of this name, or one.")
     ],
-    as_json: AsJson = False,
+    as_json: Json = False,
 ) -> None:
     """Revoke keys: from now on requests with them are refused."""
     with _database() as database:

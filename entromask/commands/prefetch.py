@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import typer
+from entromask.commands.options import Overrides, SpecFile
 
 
 def prefetch(
-    spec: Annotated[Path, typer.Argument(help="A YAML or JSON file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Override one key; may be given repeatedly."),
-    ] = None,
+    spec: SpecFile,
+    overrides: Overrides = None,
 ) -> None:
     """Bring all that SPEC names on the Hugging Face Hub into this machine's caches."""
     from entromask.hub import names_hub, set_offline

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from entromask.commands.options import Json, Limit, Tags
 from entromask.commands.service import (
     connect,
     each,
@@ -21,7 +22,6 @@ from entromask.commands.service import (
     reason,
     watch,
 )
-from entromask.commands.submit import Json, Tags
 from entromask.errors import InputError
 from entromask.resources import HIGHEST_PRIORITY, LOWEST_PRIORITY, RunStatus
 from entromask.terminal import duration
@@ -52,7 +52,7 @@ def list_(
     q: Annotated[
         str | None, typer.Option("--q", metavar="WORDS", help="Words of name, notes or id.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    limit: Limit = 20,
     as_json: Json = False,
 ) -> None:
     """List the runs of the service, the newest first; with a command, do something with them."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entromask.commands.options import Json
 from entromask.commands.service import connect, find, print_json
-from entromask.commands.submit import Json
 from entromask.errors import EntromaskError, InputError
 
 if TYPE_CHECKING:

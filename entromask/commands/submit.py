@@ -8,34 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from entromask.commands.options import Json, Notes, Overrides, Priority, SpecFile, Tags
 from entromask.commands.service import connect, plain, print_json, watch
-from entromask.resources import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY
+from entromask.resources import DEFAULT_PRIORITY
 from entromask.terminal import duration
 
 if TYPE_CHECKING:
     from entromask.resources import Validation
 
-Tags = Annotated[
-    list[str] | None, typer.Option("--tag", metavar="WORD", help="May be given repeatedly.")
-]
-Json = Annotated[bool, typer.Option("--json", help="JSON on stdout, for scripts.")]
-
 
 def submit(
-    spec: Annotated[Path, typer.Argument(help="A YAML or JSON file.", show_default=False)],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Override one key; may be given repeatedly."),
-    ] = None,
+    spec: SpecFile,
+    overrides: Overrides = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Show its progress, and its scores at the end.")
     ] = False,
     tags: Tags = None,
-    notes: Annotated[str, typer.Option(help="Free text.")] = "",
-    priority: Annotated[
-        int,
-        typer.Option(min=HIGHEST_PRIORITY, max=LOWEST_PRIORITY, help="0 is served first, 9 last."),
-    ] = DEFAULT_PRIORITY,
+    notes: Notes = "",
+    priority: Priority = DEFAULT_PRIORITY,
     validate: Annotated[
         bool, typer.Option("--validate", help="Only say what it would be and cost; queue nothing.")
     ] = False,

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from entromask.parts.base import Part
-from entromask.spec_errors import SpecError, describe, problems
-from entromask.yaml_file import apply_override, read_yaml
+from entromask.parts.document import Document
 
 Settings = dict[str, Any]
 Label = Annotated[str, Field(min_length=1, max_length=100)]
@@ -18,7 +15,6 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 
 # A plan of more runs than this is a slip of the pen.
 MOST_RUNS = 5000
-_HINT = "start from examples/experiment-local.yaml; `entromask schema --experiment` prints the keys"
 
 
 class Controls(Part):
@@ -37,8 +33,12 @@ class Controls(Part):
     )
 
 
-class ExperimentSpec(Part):
+class ExperimentSpec(Document):
     """Methods x pretraining seeds: what they share, what they differ in, what they are held to."""
+
+    WHAT = "experiment"
+    EXAMPLE = "examples/experiment-local.yaml"
+    HINT = f"start from {EXAMPLE}; `entromask schema --experiment` prints the keys"
 
     name: str = Field("experiment", min_length=1, max_length=200, description="shown in lists")
     description: str = Field("", max_length=20_000, description="the question, in your words")
@@ -83,38 +83,3 @@ class ExperimentSpec(Part):
         if len(set(seeds)) != len(seeds):
             raise ValueError(f"seeds must be distinct, not {seeds}")
         return seeds
-
-    @classmethod
-    def parse(cls, data: Any, origin: str = "experiment") -> ExperimentSpec:
-        """An experiment from plain data. What its runs are is for `plan` to check.
-
-        Raises:
-            SpecError: keys or values that are not allowed; `origin` says where they stand.
-        """
-        if not isinstance(data, dict):
-            raise SpecError.at(
-                (), f"{origin} holds {type(data).__name__}, not a mapping of keys to values", _HINT
-            )
-        try:
-            return cls.model_validate(data)
-        except ValidationError as error:
-            raise SpecError(f"{origin}: {describe(error)}", _HINT, problems(error)) from None
-
-    @classmethod
-    def load(cls, path: str | Path, overrides: list[str] | None = None) -> ExperimentSpec:
-        """An experiment from a YAML or JSON file, with overrides such as `seeds=[0,1]`.
-
-        Raises:
-            InputError: the file is missing or not YAML, or `parse` refuses its content.
-        """
-        data = read_yaml(Path(path))
-        for override in overrides or ():
-            apply_override(data, override)
-        return cls.parse(data, str(path))
-
-    def data(self) -> dict[str, Any]:
-        """The experiment as plain data, every key present."""
-        return self.model_dump(mode="json")
-
-    def to_yaml(self) -> str:
-        return yaml.safe_dump(self.data(), sort_keys=False, allow_unicode=True)

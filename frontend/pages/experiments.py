@@ -11,7 +11,6 @@ from entromask.resources import OVER, Experiment, Run
 from frontend.parts.actions import tell
 from frontend.parts.experiment.board import Item, board
 from frontend.parts.experiment.draft import ExperimentDraft, draft, put
-from frontend.parts.experiment.editor import editor
 from frontend.parts.experiment.experiment_head import over
 from frontend.parts.experiment.plan_table import show_plan
 from frontend.parts.experiment.submission import (
@@ -23,6 +22,7 @@ from frontend.parts.experiment.submission import (
 )
 from frontend.parts.experiment.template import of_experiment, with_base
 from frontend.parts.words import ago
+from frontend.parts.yaml_editor import yaml_editor
 from frontend.routes import go
 from frontend.session import client, guarded, literal, show
 
@@ -116,7 +116,7 @@ def new() -> None:
     with left:
         beginnings(shown)
         marks = [(line, text) for line, text in shown.problems() if line is not None]
-        editor(shown, marks)
+        yaml_editor("experiment_editor", "The experiment", shown, marks, shown.typed)
         command_line(shown)
     with right, guarded():
         plan(shown)

@@ -23,7 +23,7 @@ from frontend.parts.submit.submission import (
     refusal,
     submit_button,
 )
-from frontend.parts.submit.yaml_editor import yaml_editor
+from frontend.parts.yaml_editor import yaml_editor
 from frontend.routes import link
 from frontend.session import client, guarded, literal
 
@@ -192,7 +192,8 @@ def page() -> None:
         beside_the_spec(shown)
     with right, st.container(key="beside"):
         beginnings(shown)
-        yaml_editor(shown, [(line, text) for line, text in wrong if line is not None])
+        marks = [(line, text) for line, text in wrong if line is not None]
+        yaml_editor("yaml_editor", "The run", shown, marks, shown.typed)
         if shown.fault is not None:
             problem(wrong[0][1])
             st.caption(

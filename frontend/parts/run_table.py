@@ -11,8 +11,8 @@ from frontend.parts.component import component
 from frontend.parts.words import ago, duration, score
 from frontend.routes import go, url
 
-_HERE = Path(__file__)
-_component = component("run_table", _HERE.with_suffix(".css"), _HERE.with_suffix(".js"))
+_FILES = ("status.css", "run_table.css", "run_table.js")
+_component = component("run_table", *map(Path(__file__).with_name, _FILES))
 # Scores that a row has room for.
 _SCORES = 4
 _MEANS = {"glue8": "GLUE-8", "glue9": "GLUE-9"}

@@ -45,7 +45,7 @@ def rows(app: AppTest) -> list[list[dict[str, Any]]]:
 def type_(app: AppTest, text: str) -> AppTest:
     """Types a text, as the editor in the browser reports it."""
     made: ExperimentDraft = app.session_state["experiment_draft"]
-    made.typed(text, made.id)
+    made.typed(text, made.id, 0)
     return app.run()
 
 
@@ -227,7 +227,7 @@ def test_two_clicks_make_one_experiment(open_page: Open, monkeypatch: pytest.Mon
 def test_another_text_is_another_experiment() -> None:
     one = ExperimentDraft()
     before = one.key()
-    one.typed(EXAMPLE.replace("600", "700"), one.id)
+    one.typed(EXAMPLE.replace("600", "700"), one.id, 0)
     assert one.key() != before
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from frontend.parts.component import component
 from frontend.routes import go, url
 
-_HERE = Path(__file__)
-_component = component("board", _HERE.with_suffix(".css"), _HERE.with_suffix(".js"))
+_HERE = Path(__file__).parent
+_FILES = ("../status.css", "board.css", "board.js")
+_component = component("board", *map(_HERE.joinpath, _FILES))
 
 
 @dataclass(frozen=True)

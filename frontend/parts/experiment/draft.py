@@ -53,8 +53,8 @@ class ExperimentDraft:
         self.document: Document = Document("", {}, None)
         self._read()
 
-    def typed(self, text: str, draft: str) -> None:
-        """A change by the editor, which showed the draft with this id."""
+    def typed(self, text: str, draft: str, _revision: int) -> None:
+        """A change by the editor, which showed the draft with this id; what is typed wins."""
         if draft == self.id and text != self.text:
             self.text = text
             self._read()

@@ -8,7 +8,7 @@ function build(parent, label) {
   const root = element("div", { class: "editor" });
   const gutter = element("div", { class: "gutter", "aria-hidden": "true" });
   const area = element("textarea", {
-    "aria-label": `${label ?? "The run"}'s YAML. Tab indents; Escape and then Tab leaves the editor.`,
+    "aria-label": `${label}'s YAML. Tab indents; Escape and then Tab leaves the editor.`,
     spellcheck: "false",
     autocomplete: "off",
     autocapitalize: "off",
