@@ -79,9 +79,9 @@ class Difference:
     """Method minus baseline.
 
     `n` is the number of pairs; unpaired, that of the smaller side. `sd` is that of the differences
-    by seed, None where they are not paired. `probability_of_improvement` is the share of pairs of
-    runs in which the method is better, a tie counting half (Agarwal et al., arXiv:2108.13264): of
-    the runs with the same seed, or, unpaired, of all pairs. `p` is two-sided.
+    by seed, None where they are not paired, and of one pair. `probability_of_improvement` is the
+    share of pairs of runs in which the method is better, a tie counting half (Agarwal et al.,
+    arXiv:2108.13264): of the runs with the same seed, or, unpaired, of all pairs. `p` is two-sided.
 
     `seed_variance` and `example_variance` are the parts of the mean's variance;
     `degrees_of_freedom` are those of the former. Without examples `example_variance` is None and
@@ -118,12 +118,13 @@ def difference(
 ) -> Difference | None:
     """How a method differs from a baseline; None where one of them has no score.
 
-    Paired by seed where they share at least two seeds, and then over those alone.
+    Paired by seed where they share at least two seeds, or have one and the same, and then over
+    those alone.
     """
     if not method.scores or not baseline.scores:
         return None
     shared = sorted(method.scores.keys() & baseline.scores.keys())
-    paired = len(shared) > 1
+    paired = len(shared) > 1 or shared == sorted(method.scores) == sorted(baseline.scores)
     one = _side(method, shared if paired else sorted(method.scores))
     other = _side(baseline, shared if paired else sorted(baseline.scores))
     by = one.scores - other.scores if paired else np.subtract.outer(one.scores, other.scores)
@@ -133,7 +134,7 @@ def difference(
         n=min(len(one.scores), len(other.scores)),
         paired=paired,
         mean=spread.mean,
-        sd=float(by.std(ddof=1)) if paired else None,
+        sd=float(by.std(ddof=1)) if paired and len(by) > 1 else None,
         low=low,
         high=high,
         p=_p_value(spread),

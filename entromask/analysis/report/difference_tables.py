@@ -119,7 +119,7 @@ def _all(summary: ExperimentSummary, at: str) -> list[tuple[SummaryCell, Summary
 
 
 def _seeds(one: SummaryDifference) -> str:
-    return str(one.n) if one.paired or one.n == 1 else f"{one.n}u"
+    return str(one.n) if one.paired else f"{one.n}u"
 
 
 def _statistics(one: SummaryDifference, measure: SummaryMeasure, at: str) -> Sequence[str]:

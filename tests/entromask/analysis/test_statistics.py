@@ -128,6 +128,16 @@ def test_one_seed_has_no_interval_and_no_p() -> None:
         power(by, 0.1, 3)
 
 
+def test_one_run_against_one_of_the_same_seed_is_a_pair() -> None:
+    found = difference(SeedScores({4: 0.6}), SeedScores({4: 0.5}))
+    assert found is not None
+    assert (found.paired, found.n, found.mean) == (True, 1, pytest.approx(0.1))
+    assert (found.sd, found.low, found.p) == (None, None, None)
+    apart = difference(SeedScores({4: 0.6}), SeedScores({5: 0.5}))
+    assert apart is not None
+    assert not apart.paired
+
+
 def test_nothing_is_said_without_a_score() -> None:
     assert estimate(SeedScores({})) is None
     assert difference(SeedScores({}), known(np.array([0.5]))) is None
