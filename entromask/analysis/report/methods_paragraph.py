@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from entromask.analysis.cells import CellRuns
@@ -88,6 +89,8 @@ def _corpus(run: Run) -> str:
     recorded = run.environment.get("corpus") or {}
     given = (getattr(corpus, key, None) for key in ("name", "path", "id"))
     name = recorded.get("name") or next((str(one) for one in given if one), corpus.source)
+    if corpus.source == "local":
+        name = Path(name).name  # a paper is no place for the folders of somebody's machine
     fingerprint = recorded.get("fingerprint")
     known = f" (fingerprint {str(fingerprint)[:_SHORT_HASH]})" if fingerprint else ""
     return f"the corpus {name}{known}"
@@ -98,7 +101,7 @@ def _tokenizer(spec: RunSpec) -> str:
     if tokenizer is None or tokenizer.source == "train":
         size = getattr(tokenizer, "vocab_size", 8192)
         return f"an uncased WordPiece vocabulary of {size:,} types trained on it"
-    place = tokenizer.path if tokenizer.source == "local" else tokenizer.name
+    place = Path(tokenizer.path).name if tokenizer.source == "local" else tokenizer.name
     return f"the tokenizer {place}"
 
 

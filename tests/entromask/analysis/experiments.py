@@ -19,7 +19,10 @@ ENVIRONMENT: dict[str, Any] = {
     "hardware": {"processor": "AMD EPYC", "cores": 2, "threads": 1, "gpus": []},
     "commit": "9e76a0c4ffdee0314f3e45abc8693694ad1c18b5",
     "precision": "no",
-    "corpus": {"name": "imdb-unsup", "fingerprint": "cd97815ce4b4b62cd088384315b1a87a5c0cebcf"},
+    "corpus": {
+        "name": "/data/corpora/imdb-unsup",
+        "fingerprint": "cd97815ce4b4b62cd088384315b1a87a5c0cebcf",
+    },
     "parameters": 1_559_872,
 }
 ROWS = 400

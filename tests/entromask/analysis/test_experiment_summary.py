@@ -274,6 +274,13 @@ def test_each_size_has_its_own_baseline_and_its_own_best(tmp_path: Path) -> None
     assert "4 layers of width 512" in found.methods_paragraph
 
 
+def test_the_methods_paragraph_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    text = {"corpus": {"source": "local", "path": "/data/corpora/imdb-unsup"}}
+    found = summary(cell(tmp_path, "random", rte(*RTE), role="baseline", spec=text))
+    assert "the corpus imdb-unsup (fingerprint cd97815ce4b4)" in found.methods_paragraph
+    assert "/data" not in found.methods_paragraph
+
+
 def test_what_was_measured_otherwise_is_not_compared(tmp_path: Path) -> None:
     other = {"evaluation": {"seeds": [0, 1]}, "pretraining": {"sequence_length": 64}}
     found = summary(baseline(tmp_path), cell(tmp_path, "self", rte(0.9, 0.9, 0.9), spec=other))
