@@ -28,6 +28,7 @@ from entromask.glue.batches import (
 from entromask.glue.data import TaskData
 from entromask.glue.metrics import score_predictions, split_metric, task_score
 from entromask.glue.tasks import Task
+from entromask.modeling.loading import LOADING
 from entromask.presets import Protocol
 from entromask.text.tokenizer import load_tokenizer
 
@@ -166,7 +167,7 @@ def load_classifier(model_dir: Path, labels: int) -> PreTrainedModel:
     The head is drawn from torch's random state. Of a folder with a classifier, all is taken over
     that fits: its whole head for as many labels, else all but the output layer.
     """
-    with quiet_transformers():
+    with LOADING, quiet_transformers():
         config = AutoConfig.from_pretrained(model_dir, trust_remote_code=False)
         kinds = config.architectures or []
         model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(

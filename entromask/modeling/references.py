@@ -11,6 +11,7 @@ from transformers.utils import logging as transformers_logging
 from entromask.checkpoints import verify
 from entromask.errors import InputError
 from entromask.hub import hub_errors
+from entromask.modeling.loading import LOADING
 from entromask.modeling.masked_lm import SparseMaskedLM, check_projection
 from entromask.modeling.sources import NEEDED, model_source
 from entromask.spec import ModelReference
@@ -34,7 +35,7 @@ def load_masked_lm(reference: ModelReference) -> SparseMaskedLM:
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        with hub_errors(f"the model {source}"):
+        with LOADING, hub_errors(f"the model {source}"):
             model, report = AutoModelForMaskedLM.from_pretrained(
                 source,
                 revision=reference.revision or "main",
