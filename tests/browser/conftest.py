@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from playwright.sync_api import Error as PlaywrightError
 
 from entromask.client import Client
 from tests.up import Service, free_port
@@ -86,11 +87,13 @@ class Watch:
 
     def __init__(self, own: str) -> None:
         self.own = own
+        self.pages: list[Page] = []
         self.faults: list[str] = []
         # What the browser reports while a test has a part of the service killed.
         self.forgiving = False
 
     def __call__(self, page: Page) -> None:
+        self.pages.append(page)
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.faults.append(f"script: {error}"))
         page.on("request", self._request)
@@ -145,6 +148,33 @@ def settle(page: Page) -> None:
         "() => document.querySelector('[data-testid=stApp]')"
         "?.getAttribute('data-test-script-state') === 'notRunning'"
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Shows what a failed test leaves unsaid: the state of its pages, and what the service said."""
+    report = yield
+    given = getattr(item, "funcargs", {})
+    if report.when == "call" and report.failed:
+        if isinstance(watch := given.get("watch"), Watch):
+            report.sections.append(("pages", "\n".join(map(_state, watch.pages))))
+        if isinstance(stack := given.get("stack"), Service):
+            report.sections.append(("service", "\n".join(stack.text.splitlines()[-60:])))
+    return report
+
+
+def _state(page: Page) -> str:
+    """A page's address, whether its script runs, and what its text fields hold."""
+    try:
+        script, fields = page.evaluate(
+            "() => [document.querySelector('[data-testid=stApp]')?.dataset.testScriptState,"
+            " [...document.querySelectorAll('textarea, input[type=text]')].map((e) => e.value)]"
+        )
+    except PlaywrightError as error:  # it was closed, or its browser is gone
+        return f"{page.url}: {error}"
+    return f"{page.url}: script {script}, fields {fields}"
 
 
 def overflow(page: Page) -> int:
