@@ -62,6 +62,7 @@ def results_of(
             **loop.diagnostics.report(names),
             **of_teacher,
             "collapse_step": state.collapse_step,
+            "collapse_type_ratio": state.collapse_type_ratio,
             "entropy_histograms": state.entropy_histograms,
             **of_cache,
             "collapsed_tasks": [name for name, task in tasks.items() if task.get("collapsed")],

@@ -166,13 +166,16 @@ def _concentration(results: Mapping[str, Any], spec: RunSpec) -> str | None:
 
 
 def _collapse(results: Mapping[str, Any], spec: RunSpec) -> str | None:
-    step, ratio = (_mask_number(results, key) for key in ("collapse_step", "effective_type_ratio"))
-    if step is None or ratio is None:
+    step, then, overall = (
+        _mask_number(results, key)
+        for key in ("collapse_step", "collapse_type_ratio", "effective_type_ratio")
+    )
+    if step is None or then is None or overall is None:
         return None
     top = list((results.get("diagnostics") or {}).get("top_masked_types") or {})[:5]
     return (
-        f"the selection collapsed at step {step:.0f}: over the run its masks fell on effectively "
-        f"{ratio:.0%} as many token types as random ones would"
+        f"the selection collapsed at step {step:.0f}: its masks fell on effectively {then:.0%} as "
+        f"many token types as random ones would then, and on {overall:.0%} over the run"
         + (f" (most often {', '.join(map(repr, top))})" if top else "")
         + "; use select: sample with a higher temperature, explore: 0.3, or a longer warmup"
     )

@@ -80,12 +80,13 @@ class MaskDiagnostics:
 
         Returns:
             `distinct_type_share`, `frequent_type_share`, `effective_type_ratio` and
-            `mask_repeat_rate`, as in `report`; the last is absent while no row has come again.
+            `mask_repeat_rate`, as in `report`; the last is absent while no row has come again,
+            and all are where nothing was masked: a strategy may have been off until now.
         """
         types, seen, repeats = (
             self._state[f"window_{name}"] for name in ("types", "seen", "repeats")
         )
-        shares = self._shares(types, seen)
+        shares = self._shares(types, seen) if types.any() else {}
         again, before = (int(count) for count in repeats)
         if before:
             shares["mask_repeat_rate"] = again / before

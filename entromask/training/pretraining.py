@@ -69,6 +69,7 @@ class Progress:
     best_loss: float | None = None
     best_step: int | None = None
     collapse_step: int | None = None
+    collapse_type_ratio: float | None = None
     entropy_histograms: list[dict[str, Any]] = field(default_factory=list)
     cache_agreement: list[dict[str, float]] = field(default_factory=list)
     # The sums since the last report of their means: of the loss and of its two parts, if any.
@@ -389,7 +390,7 @@ class Pretraining:
         self.emit("histogram", step=state.step, total=self.schedule.total_steps, metrics=histogram)
         ratio = metrics.get("effective_type_ratio")
         if state.collapse_step is None and ratio is not None and ratio < COLLAPSED:
-            state.collapse_step = state.step
+            state.collapse_step, state.collapse_type_ratio = state.step, ratio
 
     def checkpoint(self) -> None:
         """Writes a checkpoint on the main process; keeps the last two and the best.

@@ -90,12 +90,14 @@ def test_a_selection_that_collapsed_is_named_with_its_types() -> None:
     results = build.results()
     results["diagnostics"] |= {
         "collapse_step": 300,
-        "effective_type_ratio": 0.03,
+        "collapse_type_ratio": 0.03,
+        "effective_type_ratio": 0.08,
         "top_masked_types": {",": 0.4, "the": 0.3},
     }
     (warning,) = warnings_for(results, build.spec(masking={"preset": "frequency"}))
     assert "collapsed at step 300" in warning
     assert "effectively 3% as many" in warning
+    assert "8% over the run" in warning
     assert "',', 'the'" in warning
     assert "explore" in warning
 

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
 from entromask.training.diagnostics import MaskDiagnostics
+from tests.entromask.runs import small_spec
+from tests.entromask.training.loops import make_loop, step
 
 COUNTS = np.array([0, 0, 5, 4, 3])
 ROWS = torch.tensor([[2, 3, 4, 2], [3, 3, 4, 4]])
@@ -71,6 +75,29 @@ def test_a_window_counts_the_repeats_since_the_last_one() -> None:
     assert diagnostics.window()["mask_repeat_rate"] == 1.0
     assert diagnostics.report(NAMES)["mask_repeat_rate"] == 0.75
     assert "mask_repeat_rate" not in diagnostics.window()
+
+
+def test_a_window_without_masks_says_nothing() -> None:
+    diagnostics = MaskDiagnostics(2, 4, COUNTS)
+    assert diagnostics.window() == {}
+    diagnostics.update(ROWS, IDS, 0, _labels((0, 0)), EVERYWHERE)
+    assert diagnostics.window()["effective_type_ratio"] > 0
+    assert diagnostics.window() == {}
+
+
+def test_a_collapse_is_seen_in_masks_that_were_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("entromask.training.pretraining.COLLAPSED", 10.0)
+    often = small_spec(tmp_path)["pretraining"] | {"evaluate_every": 1}
+    loop = make_loop(tmp_path, {"preset": "frequency"}, pretraining=often)
+    loop.look()  # the warm-up may end at a look: the strategy is on, and has masked nothing
+    assert loop.progress.collapse_step is None
+    step(loop)
+    loop.look()
+    assert loop.progress.collapse_step == 1
+    assert loop.progress.collapse_type_ratio is not None
+    assert 0 < loop.progress.collapse_type_ratio < 10
 
 
 def test_the_state_of_an_earlier_version_continues_with_an_empty_window() -> None:
