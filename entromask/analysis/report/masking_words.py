@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from entromask.spec import Masking, RateSchedule, RunSpec
+from entromask.spec import Distillation, Masking, RateSchedule, RunSpec
 
 USUAL_RATE = 0.15
 _UNITS = {"token": "tokens", "word": "whole words", "span": "spans of whole words"}
@@ -32,16 +32,22 @@ def method_words(spec: RunSpec) -> str:
     elif masking.warmup:
         parts.append(f"after uniform masks for {percent(float(masking.warmup))} of the steps")
     if spec.distillation is not None:
-        of = spec.distillation
-        parts.append(
-            f"with distillation from the teacher at the {of.positions} positions (weight "
-            f"{of.weight:g}, temperature {of.temperature:g})"
-        )
+        parts.append(_distilled(spec.distillation))
     if spec.model.init == "teacher-complete":
         parts.append("initialised from evenly spaced layers of the teacher")
     elif spec.model.init == "teacher-embeddings":
         parts.append("initialised with the teacher's embeddings")
     return ", ".join(parts)
+
+
+def _distilled(of: Distillation) -> str:
+    how = [f"weight {of.weight:g}", f"temperature {of.temperature:g}"]
+    if of.top_k is not None:
+        how.append(f"its {of.top_k} highest probabilities and the sum of the others")
+    if of.refresh == "cached":
+        how.append("predicted once for each position of the corpus")
+    where = "all positions" if of.positions == "all" else "the masked positions"
+    return f"with distillation from the teacher at {where} ({', '.join(how)})"
 
 
 def _selected(masking: Masking) -> str:
@@ -58,7 +64,10 @@ def _score(masking: Masking) -> str:
     if masking.score in ("entropy", "surprisal"):
         name = "predictive entropy" if masking.score == "entropy" else "surprisal"
         seen = "visible" if masking.view == "visible" else "masked"
-        return f"{name} under {_WHO[masking.source or 'self']} with the token {seen}"
+        stored = masking.refresh == "cached" and masking.source != "teacher"
+        return f"{name} under {_WHO[masking.source or 'self']} with the token {seen}" + (
+            ", as last stored," if stored else ""
+        )
     return {
         "frequency": "rarity of the type in the corpus",
         "pmi": "pointwise mutual information with the neighbouring words",
