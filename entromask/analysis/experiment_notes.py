@@ -25,9 +25,7 @@ from entromask.presets import PROTOCOLS
 from entromask.wire.summary import SummaryCost, SummaryMeasure
 
 _LOST = ("failed", "cancelled")
-
-
-_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"\d+(?:,\d{3})*(?:\.\d+)?")
 
 
 def notes(
@@ -59,25 +57,41 @@ def notes(
 def warnings(cells: Sequence[CellRuns]) -> list[str]:
     """What the runs say of themselves, each sentence once, with the methods that say it.
 
-    Of sentences that differ in their figures alone, as those of a method's seeds do, the first
-    stands for all.
+    Sentences that differ in their figures alone, as those of a method's seeds do, are told as one,
+    with the range of each figure.
     """
-    first: dict[str, str] = {}
+    texts: dict[str, list[str]] = {}
     said_by: dict[str, dict[str, int]] = {}
     for cell in cells:
         for _, run in cell.finished:
             for warning in run.results.get("warnings") or ():
                 text = " ".join(str(warning).split())
                 shape = _NUMBER.sub("0", text)
-                first.setdefault(shape, text)
+                texts.setdefault(shape, []).append(text)
                 counts = said_by.setdefault(shape, {})
                 counts[cell.label] = counts.get(cell.label, 0) + 1
     seeds = {cell.label: len(cell.finished) for cell in cells}
     return [
         f"{', '.join(_of_seeds(label, n, seeds[label]) for label, n in said_by[shape].items())}: "
-        + text
-        for shape, text in first.items()
+        + _with_ranges(alike)
+        for shape, alike in texts.items()
     ]
+
+
+def _with_ranges(alike: Sequence[str]) -> str:
+    """The sentence that all of them are, with the lowest and the highest of each figure."""
+    figures = zip(*map(_NUMBER.findall, alike), strict=True)
+    ranges = iter([_range(values) for values in figures])
+    return _NUMBER.sub(lambda _: next(ranges), alike[0])
+
+
+def _range(figures: Sequence[str]) -> str:
+    low, high = min(figures, key=_value), max(figures, key=_value)
+    return low if _value(low) == _value(high) else f"{low}–{high}"
+
+
+def _value(figure: str) -> float:
+    return float(figure.replace(",", ""))
 
 
 def _of_seeds(label: str, said: int, seeds: int) -> str:

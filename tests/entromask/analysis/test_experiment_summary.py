@@ -302,10 +302,19 @@ def test_warnings_of_runs_are_said_once_with_who_says_them(tmp_path: Path) -> No
     assert found.warnings == ["random: odd"]
 
 
-def test_warnings_that_differ_in_their_figures_alone_are_said_once(tmp_path: Path) -> None:
-    said = [["loss 6.5 at step 100", "odd"], ["loss 6.75 at step 1,200"], ["loss 7 at step 3"]]
+def test_warnings_that_differ_in_their_figures_alone_are_said_once_with_their_ranges(
+    tmp_path: Path,
+) -> None:
+    said = [
+        ["loss 6.5 of 9.01 at step 100, 25%", "odd"],
+        ["loss 6.75 of 9.01 at step 1,200, 14%"],
+        ["loss 7 of 9.01 at step 3, 25%"],
+    ]
     found = summary(baseline(tmp_path, warnings=said), cell(tmp_path, "self", rte(0.6)))
-    assert found.warnings == ["random: loss 6.5 at step 100", "random (1 of 3 seeds): odd"]
+    assert found.warnings == [
+        "random: loss 6.5–7 of 9.01 at step 3–1,200, 14–25%",
+        "random (1 of 3 seeds): odd",
+    ]
 
 
 def test_the_methods_paragraph_counts_in_singular_and_plural(tmp_path: Path) -> None:
