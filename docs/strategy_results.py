@@ -14,25 +14,26 @@ _PLATEAU = "never"
 _READING = """
 What we read in it:
 
-- **At equal steps, sampling changes little.** Random has 4.51 and 4.54 in its two seeds;
-  self-masked-entropy-sample 4.50 and 4.48, teacher-masked-entropy-sample 4.57 and 4.56, amlm
-  4.51 and 4.62. The visible view loses up to 0.2 on the common masks and gets most of it back by
+- **Compare a c with a c.** Random masking has 4.51 and 4.54 on the GPU, and the second seed once
+  more on the CPU has 4.64: what is marked c is to be held against that.
+- **At equal steps, sampling changes little**: self-masked-entropy-sample has 4.50
+  and 4.48, teacher-masked-entropy-sample 4.57 and 4.56, amlm 4.51 and 4.62c. The visible view loses up to 0.2 on the common masks and gets most of it back by
   refitting the bias. Two seeds cannot tell these apart.
 - **Hard selection loses everywhere**, by 0.2 nats (middle of a teacher's masked entropy) to more
   than 5 (the lowest of the model's own, which collapses onto a few types). Self-masking that
   looks only at the top feeds on itself.
 - **Distillation helps at equal steps (4.20 to 4.23, four settings of one seed each) and not at
   equal compute**: it costs 2.9 times the FLOPs with this teacher, and random masking with twice
-  the steps has 4.05 and 4.20 at 2.0 times. An experiment of three seeds and a smaller budget
+  the steps has 4.05 and 4.20c at 2.0 times. An experiment of three seeds and a smaller budget
   says the same (`docs/experiments.md`): 5.02 for distillation, 4.54 for random masking with 2.9
   times the steps.
-- **Surprisal is no better a score than entropy**: sampled by the model's own it has 4.61 and 4.73
+- **Surprisal is no better a score than entropy**: sampled by the model's own it has 4.61 and 4.73c
   (by its entropy 4.50 and 4.48), by a teacher's 4.79 (4.57 and 4.56). In that experiment the
   teacher's is 0.85 nats behind random masking over three seeds, its entropy 0.10.
 - **A moving average, or stored visible scores**, change nothing that two seeds would show: 4.59
-  and 4.74, 4.60 and 4.76, where fresh scores have 4.60 and 4.70. Nor do fresh scores in the
-  masked view, at 2.7 times the FLOPs: 4.50 and 4.63, from the store 4.50 and 4.48.
-- **A falling rate helps, in both seeds (4.35 and 4.36)**, at 1.15 times the FLOPs: it predicts
+  and 4.74c, 4.60 and 4.76c, where fresh scores have 4.60 and 4.70. Nor do fresh scores in the
+  masked view, at 2.7 times the FLOPs: 4.50 and 4.63c, from the store 4.50 and 4.48.
+- **A falling rate helps, in both seeds (4.35 and 4.36c)**, at 1.15 times the FLOPs: it predicts
   half as much again. What random masking makes of 1.15 times the steps was not run.
 - **Whole words, spans and collocations** are harder than the common masks, which hide single
   tokens, and look worse on them; they were made for other ends than this loss.
