@@ -17,8 +17,9 @@ What we read in it:
 - **Compare a c with a c.** Random masking has 4.51 and 4.54 on the GPU, and the second seed once
   more on the CPU has 4.64: what is marked c is to be held against that.
 - **At equal steps, sampling changes little**: self-masked-entropy-sample has 4.50
-  and 4.48, teacher-masked-entropy-sample 4.57 and 4.56, amlm 4.51 and 4.62c. The visible view loses up to 0.2 on the common masks and gets most of it back by
-  refitting the bias. Two seeds cannot tell these apart.
+  and 4.48, teacher-masked-entropy-sample 4.57 and 4.56, amlm 4.51 and 4.62c. The visible view
+  loses up to 0.2 on the common masks and gets most of it back by refitting the bias. Two seeds
+  cannot tell these apart.
 - **Hard selection loses everywhere**, by 0.2 nats (middle of a teacher's masked entropy) to more
   than 5 (the lowest of the model's own, which collapses onto a few types). Self-masking that
   looks only at the top feeds on itself.
