@@ -66,7 +66,7 @@ def _score(masking: Masking) -> str:
         seen = "visible" if masking.view == "visible" else "masked"
         stored = masking.refresh == "cached" and masking.source != "teacher"
         return f"{name} under {_WHO[masking.source or 'self']} with the token {seen}" + (
-            ", as last stored," if stored else ""
+            " (as last stored)" if stored else ""
         )
     return {
         "frequency": "rarity of the type in the corpus",

@@ -42,4 +42,11 @@ def test_stored_scores_of_the_model_itself_are_told_from_fresh_ones() -> None:
         for refresh in ("fresh", "cached")
     )
     assert "with the token visible at temperature 3" in fresh
-    assert "with the token visible, as last stored, at temperature 3" in stored
+    assert "with the token visible (as last stored) at temperature 3" in stored
+
+
+def test_parts_are_joined_by_one_comma_each() -> None:
+    assert words(masking={"preset": "self-masked-entropy-high"}) == (
+        "tokens with the highest predictive entropy under the model in training with the token "
+        "masked (as last stored), after uniform masks until the unigram plateau was left"
+    )
