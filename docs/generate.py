@@ -145,7 +145,7 @@ def _setting(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "-"
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) or "-"
+        return ", ".join(f"{number:.3g}" for number in value) or "-"
     return "-" if value is None else str(value)
 
 
@@ -162,11 +162,14 @@ def strategies() -> str:
     for name, preset in MASKING_PRESETS.items():
         parts = ", ".join(f"{key}: {json.dumps(value)}" for key, value in preset.parts.items())
         lines.append(f"| `{name}` | {_cell(preset.description)} | {_cell(parts)} |")
-    lines += ["\n## Model sizes\n", "| size | layers | width | heads | feed-forward |"]
-    lines.append("|---|---|---|---|---|")
+    lines.append("\n## Model sizes\n")
+    lines.append("| size | layers | width | heads | feed-forward | fine-tuning rate of `fixed` |")
+    lines.append("|---|---|---|---|---|---|")
     for name, size in SIZES.items():
+        rate = PROTOCOLS["fixed"].learning_rate_of(size.width)
         lines.append(
-            f"| `{name}` | {size.layers} | {size.width} | {size.heads} | {size.feed_forward} |"
+            f"| `{name}` | {size.layers} | {size.width} | {size.heads} | {size.feed_forward} "
+            f"| {rate:g} |"
         )
     lines += ["\n## Fine-tuning protocols\n"]
     lines += [f"- `{name}`: {protocol.description}" for name, protocol in PROTOCOLS.items()]
@@ -175,7 +178,10 @@ def strategies() -> str:
     lines.append("\n| protocol | " + " | ".join(one.replace("_", " ") for one in fields) + " |")
     lines.append("|---" * (len(fields) + 1) + "|")
     for name, protocol in PROTOCOLS.items():
-        values = " | ".join(_setting(getattr(protocol, field)) for field in fields)
+        settings = {field: _setting(getattr(protocol, field)) for field in fields}
+        if protocol.learning_rate is None:
+            settings["learning_rate"] = "by width"
+        values = " | ".join(settings.values())
         lines.append(f"| `{name}` | {values} |")
     return HEADER + "\n".join([*lines, *measured(), ""])
 

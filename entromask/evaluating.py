@@ -22,7 +22,7 @@ def evaluate_model(
             tasks,
             folder.model,
             evaluation,
-            make_untrained=lambda path: _save_untrained(folder.model, path),
+            make_untrained=lambda path: save_untrained(folder.model, path),
             device=device,
             on_progress=_progress(folder),
         )
@@ -43,13 +43,15 @@ def evaluate_cell(evaluation: Evaluation, folder: RunFolder, cell: Cell, device:
         floors = measure_floors(
             folder.model,
             part,
-            make_untrained=lambda path: _save_untrained(folder.model, path),
+            make_untrained=lambda path: save_untrained(folder.model, path),
             device=device,
             on_progress=_progress(folder),
         )
         for task, floor in floors.items():
             folder.emit(
-                "result", message=f"{task}, without pretraining", metrics={"untrained_floor": floor}
+                "result",
+                message=f"{task}, without pretraining",
+                metrics={"untrained_floor": floor.score},
             )
         return
     if cell.seed is not None:
@@ -82,7 +84,7 @@ def _progress(folder: RunFolder) -> Any:
     return on_progress
 
 
-def _save_untrained(model: Path, path: Path) -> None:
+def save_untrained(model: Path, path: Path) -> None:
     """The same architecture with fresh weights: what the tasks score without pretraining."""
     import torch
     from transformers import AutoConfig, AutoModelForMaskedLM

@@ -121,23 +121,30 @@ MASKING_PRESETS: dict[str, MaskingPreset] = {
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a pretrained model is fine-tuned: one setting for all tasks.
+    """How a pretrained model is fine-tuned: the same rules for every task and every model.
 
-    `max_steps` bounds the optimizer steps of large tasks; `epochs` rules where it is smaller.
-    `learning_rates`: where given, each is tried on rows held out of the training split, and the
-    best takes the place of `learning_rate`. `patience`: where given, the training ends after so
-    many epochs without a lower loss on the validation split, and the best epoch's model is the
-    result. `frozen_encoder`: only the classification head is trained.
+    Attributes:
+        learning_rate: peak of AdamW's learning rate; None: it follows the model's width, see
+            `learning_rate_of`.
+        epochs: passes over the training rows.
+        min_steps: small training sets are repeated until there are so many optimizer steps.
+        max_steps: bounds the optimizer steps of large tasks.
+        rate_factors: where given, the learning rate times each of them is tried on rows held out
+            of the training split, and the best rate is used.
+        patience: where given, the training ends after so many epochs without a lower loss on the
+            validation split, and the best epoch's model is the result.
+        frozen_encoder: only the classification head is trained.
     """
 
-    learning_rate: float
+    learning_rate: float | None
     epochs: int
     batch_size: int
     warmup: float
     weight_decay: float
     max_length: int
     max_steps: int | None
-    learning_rates: tuple[float, ...] = ()
+    min_steps: int = 0
+    rate_factors: tuple[float, ...] = ()
     patience: int | None = None
     frozen_encoder: bool = False
     description: str = field(default="", compare=False)
@@ -146,6 +153,25 @@ class Protocol:
     def selects_on_reported(self) -> bool:
         """Whether something is chosen by the very rows whose scores are reported."""
         return self.patience is not None
+
+    def learning_rate_of(self, width: int) -> float:
+        """Return the peak learning rate for a model with hidden states of `width`."""
+        if self.learning_rate is not None:
+            return self.learning_rate
+        rate = _RATE_AT_128 * (128 / width) ** _RATE_EXPONENT
+        return float(f"{rate:.2g}")
+
+    def epochs_of(self, rows: int) -> int:
+        """Return the passes over a training set of `rows`, one or more."""
+        return max(self.epochs, -(-self.min_steps // self._batches(rows)))
+
+    def steps(self, rows: int) -> int:
+        """Return the optimizer steps of a training on `rows`, where it does not stop early."""
+        steps = self.epochs_of(rows) * self._batches(rows)
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
+    def _batches(self, rows: int) -> int:
+        return -(-rows // self.batch_size)
 
     def data(self) -> dict[str, Any]:
         """What a result depends on, as plain data.
@@ -160,28 +186,35 @@ class Protocol:
         }
 
 
+# A power law through settings that are published for one width each: 5e-5 at 768 (the upper end of
+# BERT's range, arXiv:1810.04805, A.3) and 3e-4 at 256 (ELECTRA-Small, arXiv:2003.10555, B).
+# It gives 1e-3 at 128, which benchmarks/fine_tuning_grid.py holds against a grid of rates.
+_RATE_AT_128 = 1e-3
+_RATE_EXPONENT = 5 / 3
+
 _FIXED = Protocol(
-    # BERT's fine-tuning range (arXiv:1810.04805, A.3), at the upper end, as small models need.
-    learning_rate=1e-4,
+    learning_rate=None,
     epochs=3,
     batch_size=32,
     warmup=0.1,
     weight_decay=0.01,
     max_length=128,
     max_steps=None,
-    description="One setting for all tasks, nothing selected.",
+    # At three epochs, fine-tuning on a few thousand rows has not converged (arXiv:2006.04884,
+    # arXiv:2006.05987).
+    min_steps=500,
+    description="One setting for all tasks, nothing selected: a learning rate by the model's "
+    "width, three epochs and at least 500 steps.",
 )
 
 PROTOCOLS: dict[str, Protocol] = {
     "fixed": _FIXED,
-    # Of the rates that BERT's miniatures were tuned over (3e-5, 5e-5, 1e-4, 3e-4: github.com/
-    # google-research/bert, arXiv:1908.08962), those that lie a factor of three apart. BERT's own
-    # range, 2e-5 to 5e-5, is too low for small models.
     "search": replace(
         _FIXED,
-        learning_rates=(3e-5, 1e-4, 3e-4),
+        rate_factors=(1 / 3, 1.0, 3.0),
         description="As `fixed`, with the learning rate selected for each task on a tenth of its "
-        "training split (at most 1,000 rows), never on the rows that are reported.",
+        "training split (at most 1,000 rows), never on the rows that are reported. The grid lies "
+        "around the rate of `fixed`; it is extended while the best rate is at its edge.",
     ),
     # Batch size, learning rate and epochs are those of the model cards of the paper's first author;
     # their link to the paper is inferred. Patience, length, warm-up and decay are not given there:

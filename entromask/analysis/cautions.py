@@ -40,7 +40,19 @@ def _source(run: Run) -> Any:
 
 def scores_differ(columns: Sequence[Column]) -> list[str]:
     """The parts of the evaluation set-up that differ between runs; none: scores compare."""
-    return _differ(columns, _SCORES)
+    recorded = {_records_training(run) for column in columns for run in column.runs} - {None}
+    versions = ["version of the fine-tuning protocol"] if len(recorded) > 1 else []
+    return [*_differ(columns, _SCORES), *versions]
+
+
+def _records_training(run: Run) -> bool | None:
+    """Return whether a run's scores say how it was fine-tuned; None if nothing was.
+
+    Those that do not are older than the protocols of today: learning rate and steps differ, and
+    the labels of a regression were not standardised.
+    """
+    tuned = [task for name, task in (run.results.get("tasks") or {}).items() if name != "blimp"]
+    return any("training" in task for task in tuned) if tuned else None
 
 
 def losses_differ(columns: Sequence[Column]) -> list[str]:

@@ -225,6 +225,39 @@ def _collapsed(results: Mapping[str, Any], spec: RunSpec) -> str | None:
     )
 
 
+def _unconverged(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    tasks = results.get("tasks") or {}
+    names = [name for name, task in tasks.items() if task.get("converged") is False]
+    floors = [name for name, task in tasks.items() if task.get("untrained_converged") is False]
+    parts = []
+    if names:
+        parts.append(f"on {', '.join(names)}")
+    if floors:
+        parts.append(f"of the model without pretraining on {', '.join(floors)}")
+    if not parts:
+        return None
+    return (
+        f"the training loss was still falling when the fine-tuning {' and '.join(parts)} ended, so "
+        "that more steps or a higher learning rate would change the score, and perhaps the order "
+        "of two models; compare with evaluation.protocol: search"
+    )
+
+
+def _edge(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    selections = {
+        name: task["selection"]
+        for name, task in (results.get("tasks") or {}).items()
+        if (task.get("selection") or {}).get("at_edge")
+    }
+    if not selections:
+        return None
+    rates = ", ".join(f"{name} {s['learning_rate']:g}" for name, s in selections.items())
+    return (
+        f"the selected learning rate is at the edge of the grid, which was extended as far as it "
+        f"goes: {rates}; a rate beyond it may be better"
+    )
+
+
 def _selects_on_reported(results: Mapping[str, Any], spec: RunSpec) -> str | None:
     name, tasks = spec.evaluation.protocol, spec.evaluation.tasks
     if not PROTOCOLS[name].selects_on_reported or all(task == "blimp" for task in tasks):
@@ -267,6 +300,8 @@ _FINDINGS: tuple[Finding, ...] = (
     _visible,
     _teacher_unused,
     _collapsed,
+    _unconverged,
+    _edge,
     _selects_on_reported,
     _one_seed,
     _minutes,

@@ -27,7 +27,7 @@ _EVALUATION_TOKENS = 8192
 class EncodedSplit:
     """Tokens of N rows one after the other; row i is tokens[starts[i]:starts[i + 1]].
 
-    `segments` (alike; None where the model has no segments) and `labels` [N] (float32 for a
+    `segments` (alike; None where the model has no segments) and `labels` [N] (float64 for a
     regression, else int64) belong to them.
     """
 
@@ -128,7 +128,7 @@ def _encode(
         return_token_type_ids=segments,
     )
     rows = encoded["input_ids"]
-    kind = torch.float32 if data.task.labels == 0 else torch.int64
+    kind = torch.float64 if data.task.labels == 0 else torch.int64
     return EncodedSplit(
         tokens=_flat(rows),
         starts=np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),

@@ -18,12 +18,16 @@ class EarlyStopping:
     Args:
         rows: whose loss decides; the lowest is the best.
         patience: so many epochs in a row without a lower loss end the training.
+
+    Attributes:
+        ended: whether they did.
     """
 
     def __init__(self, rows: EncodedSplit, patience: int) -> None:
         self.losses: list[float] = []
         self._rows = rows
         self._patience = patience
+        self.ended = False
         self._best = 0
         self._weights: dict[str, Tensor] = {}
 
@@ -34,7 +38,8 @@ class EarlyStopping:
             # In main memory: the device need not hold a second model.
             self._weights = {k: v.to("cpu", copy=True) for k, v in model.state_dict().items()}
         self.losses.append(loss)
-        return len(self.losses) - 1 - self._best >= self._patience
+        self.ended = len(self.losses) - 1 - self._best >= self._patience
+        return self.ended
 
     def restore(self, model: PreTrainedModel) -> None:
         """Gives the model the weights of its best epoch."""

@@ -60,7 +60,9 @@ def evaluate(
         BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
         seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
-        from; `train_rows` (used, of), where their number is limited. A task whose rows have no
+        from; `train_rows` (used, of), where their number is limited. Of a fine-tuning also
+        `training` (`learning_rate`, `batch_size`, `epochs`; by seed `steps` and `converged`) and
+        `converged`, whether the training of every seed had. A task whose rows have no
         labels (AX) is not in the table; the predictions of test splits are in its files.
 
     Raises:
@@ -153,22 +155,24 @@ class _Work:
         # All tasks of a group have the same training rows.
         one = next(iter(wanted.values()))
         for seed, datas in missing.items():
-            model, record = trainings.classifier(one, int(seed or 0))
+            tuned = trainings.classifier(one, int(seed or 0))
             for data in datas:
                 result: Result = {"rows": data.rows}
                 if data.scored:
                     encoded = {
                         split: trainings.encoded(data, split) for split in data.task.evaluation
                     }
-                    result = score_classifier(model, data, encoded)
+                    result = score_classifier(tuned.model, data, encoded, tuned.scale)
                 if data.test:
                     result["test_predictions"] = {
                         split: kept_predictions(
-                            data.task, predict(model, trainings.encoded(data, split))
+                            data.task,
+                            predict(tuned.model, trainings.encoded(data, split)),
+                            tuned.scale,
                         )
                         for split in data.test
                     }
-                yield data, seed, {**result, **record}
+                yield data, seed, {**result, **tuned.record}
 
     def _pairs(
         self, missing: Mapping[int | None, list[TaskData]]
@@ -210,6 +214,9 @@ class _Work:
 
     def _setup(self, data: TaskData) -> str:
         options = PROTOCOLS[self.evaluation.protocol].data()
+        if data.task.labels == 0:
+            # Older results were trained on labels in the user's unit.
+            options["targets"] = "standardized"
         if data.task.kind == "minimal-pairs":
             options = {"pairs": self.evaluation.blimp_pairs}
         if self.evaluation.intermediate is not None and data.task.name in FROM_MNLI:
@@ -253,6 +260,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
     }
     more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
+    trainings = {str(seed): r["training"] for seed, r in results.items() if "training" in r}
     return {
         "score": overall["mean"],
         "sd": overall["sd"],
@@ -263,7 +271,22 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         "collapsed": sum(score <= floor + 1e-12 for score in scores.values()),
         **{name: first[name] for name in more if name in first},
         **({"stopping": stopping} if stopping else {}),
+        **(_training(trainings) if trainings else {}),
         **({"train_rows": data.train_rows} if data.train_of is not None else {}),
+    }
+
+
+def _training(by_seed: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the fine-tuning's settings and, by seed, the steps and whether it had converged."""
+    first = next(iter(by_seed.values()))
+    settings = {name: first[name] for name in ("learning_rate", "batch_size", "epochs")}
+    return {
+        "training": {
+            **settings,
+            "steps": {seed: training["steps"] for seed, training in by_seed.items()},
+            "converged": {seed: training["converged"] for seed, training in by_seed.items()},
+        },
+        "converged": all(training["converged"] for training in by_seed.values()),
     }
 
 

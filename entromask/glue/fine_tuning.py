@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ from entromask.glue.batches import (
 )
 from entromask.glue.data import TaskData
 from entromask.glue.metrics import score_predictions, split_metric, task_score
+from entromask.glue.targets import TargetScale
 from entromask.glue.tasks import Task
 from entromask.modeling.loading import LOADING
 from entromask.presets import Protocol
@@ -57,6 +58,19 @@ def open_model_folder(model_dir: Path) -> tuple[PretrainedConfig, PreTrainedToke
     return config, tokenizer
 
 
+def width_of(model_dir: Path) -> int:
+    """Return the width of a model folder's hidden states."""
+    config, _ = open_model_folder(model_dir)
+    return int(config.hidden_size)
+
+
+class Training(NamedTuple):
+    """A fine-tuned model, and the training loss of every step (nats; of a regression, squared)."""
+
+    model: PreTrainedModel
+    losses: list[float]
+
+
 def train_classifier(
     model_dir: Path,
     task: Task,
@@ -66,38 +80,42 @@ def train_classifier(
     device: str | torch.device = "cpu",
     on_progress: Progress | None = None,
     ends_after: Callable[[PreTrainedModel], bool] | None = None,
-) -> PreTrainedModel:
-    """The model with a new head, fine-tuned on `rows`; the caller's random state is untouched.
+) -> Training:
+    """Fine-tune the model of a folder, with a new head, on `rows`.
 
-    On one CPU the same arguments (and number of threads) give the same bytes.
+    On one CPU the same arguments (and number of threads) give the same bytes. The caller's random
+    state is untouched.
 
     Args:
+        protocol: its learning rate and its number of epochs follow the model's width and the
+            number of rows where it says so.
         seed: of the new classification head, the order of the rows and the dropout.
         on_progress: called with (steps done, steps).
         ends_after: asked after each epoch whether the training ends there.
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
-    batches_an_epoch = -(-len(rows) // protocol.batch_size)
-    steps = batches_an_epoch * protocol.epochs
-    if protocol.max_steps is not None:
-        steps = min(steps, protocol.max_steps)
+    steps = protocol.steps(len(rows))
+    losses: list[Tensor] = []
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         model = load_classifier(model_dir, task.labels).to(device)
         if protocol.frozen_encoder:
             freeze_encoder(model)
-        optimizer = make_optimizer(model, protocol)
+        rate = protocol.learning_rate_of(model.config.hidden_size)
+        optimizer = make_optimizer(model, rate, protocol.weight_decay)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear_schedule(protocol, steps))
         step = 0
-        for epoch in range(protocol.epochs):
+        for epoch in range(protocol.epochs_of(len(rows))):
             _to_training_mode(model, protocol)
             batches = training_batches(rows.lengths, protocol.batch_size, seed, epoch)
             for batch in batches[: steps - step]:
                 inputs = {name: values.to(device) for name, values in rows.batch(batch).items()}
                 with _autocast(device):
                     logits = model(**inputs).logits
-                loss_of(logits, rows.labels[batch].to(device)).backward()  # type: ignore[no-untyped-call]
+                loss = loss_of(logits, rows.labels[batch].to(device))
+                loss.backward()  # type: ignore[no-untyped-call]
+                losses.append(loss.detach())
                 nn.utils.clip_grad_norm_(model.parameters(), _CLIPPING)
                 optimizer.step()
                 schedule.step()
@@ -107,26 +125,33 @@ def train_classifier(
                     on_progress(step, steps)
             if (ends_after is not None and ends_after(model)) or step == steps:
                 break
-    return model
+    return Training(model, torch.stack(losses).tolist())
 
 
 def score_classifier(
-    model: PreTrainedModel, data: TaskData, encoded: Mapping[str, EncodedSplit]
+    model: PreTrainedModel,
+    data: TaskData,
+    encoded: Mapping[str, EncodedSplit],
+    scale: TargetScale | None = None,
 ) -> dict[str, Any]:
-    """Predicts and scores the evaluation splits.
+    """Predict and score the evaluation splits.
+
+    Args:
+        scale: of the labels that a regression was trained on.
 
     Returns:
         `metrics` by name, `score` (their mean), `rows`, and by split `predictions`, one list of
-        logits a row (of a regression: one number), rounded, and `references`, the labels.
+        logits a row (of a regression: one number in the unit of the labels), rounded, and
+        `references`, the labels.
     """
     task = data.task
     metrics: dict[str, float] = {}
     predictions: dict[str, Any] = {}
     for split in task.evaluation:
         logits = predict(model, encoded[split])
-        scores = score_predictions(task, answers(task, logits), data.references(split))
+        scores = score_predictions(task, answers(task, logits, scale), data.references(split))
         metrics |= {split_metric(task, split, name): value for name, value in scores.items()}
-        predictions[split] = kept_predictions(task, logits)
+        predictions[split] = kept_predictions(task, logits, scale)
     return {
         "metrics": metrics,
         "score": task_score(metrics),
@@ -136,16 +161,28 @@ def score_classifier(
     }
 
 
-def kept_predictions(task: Task, logits: Tensor) -> list[Any]:
-    """Logits [N, labels] as a result keeps them: rounded; of a regression one number a row."""
+def kept_predictions(task: Task, logits: Tensor, scale: TargetScale | None = None) -> list[Any]:
+    """Return logits [N, labels] as a result keeps them: rounded; of a regression one number a row.
+
+    Args:
+        scale: as of `score_classifier`.
+    """
+    if task.labels == 0 and scale is not None:
+        return [scale.rounded(value) for value in answers(task, logits, scale)]
     kept: list[Any] = _rounded((logits.squeeze(-1) if task.labels == 0 else logits).tolist())
     return kept
 
 
-def answers(task: Task, logits: Tensor) -> list[float]:
-    """What the logits [N, labels] say of each row: a class, or a regression's number."""
-    best = logits.squeeze(-1) if task.labels == 0 else logits.argmax(-1)
-    return list(best.tolist())
+def answers(task: Task, logits: Tensor, scale: TargetScale | None = None) -> list[float]:
+    """Return what the logits [N, labels] say of each row: a class, or a regression's number.
+
+    Args:
+        scale: as of `score_classifier`; None leaves a regression in standardised units.
+    """
+    if task.labels:
+        return list(logits.argmax(-1).tolist())
+    numbers = logits.squeeze(-1)
+    return list((numbers if scale is None else scale.restored(numbers)).tolist())
 
 
 @torch.inference_mode()
@@ -202,16 +239,18 @@ def _to_training_mode(model: PreTrainedModel, protocol: Protocol) -> None:
         model.base_model.eval()
 
 
-def make_optimizer(model: nn.Module, protocol: Protocol) -> torch.optim.Optimizer:
-    """AdamW over what is trained; no decay of biases and norms."""
+def make_optimizer(
+    model: nn.Module, learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    """Return AdamW over the parameters that are trained; biases and norms are not decayed."""
     trained = [p for p in model.parameters() if p.requires_grad]
     decayed = [p for p in trained if p.ndim > 1]
     others = [p for p in trained if p.ndim <= 1]
     groups = [
-        {"params": decayed, "weight_decay": protocol.weight_decay},
+        {"params": decayed, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=protocol.learning_rate, fused=True)
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
 
 def linear_schedule(protocol: Protocol, steps: int) -> Callable[[int], float]:
@@ -229,7 +268,7 @@ def linear_schedule(protocol: Protocol, steps: int) -> Callable[[int], float]:
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy, or the mean squared error where the labels are numbers."""
     if labels.is_floating_point():
-        return nn.functional.mse_loss(logits.float().squeeze(-1), labels)
+        return nn.functional.mse_loss(logits.float().squeeze(-1), labels.float())
     return nn.functional.cross_entropy(logits.float(), labels)
 
 

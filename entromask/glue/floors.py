@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
@@ -19,9 +19,24 @@ from entromask.spec import Evaluation
 from entromask.text.cache import write_once
 
 # Raise it when evaluation changes, so that old floors are not used.
-_VERSION = 1
+_VERSION = 2
 # Of a model's configuration: what says nothing about the model.
 _INCIDENTAL = ("transformers_version", "_name_or_path", "dtype", "torch_dtype")
+
+
+class Floor(NamedTuple):
+    """A score without pretraining, and whether its fine-tuning had converged.
+
+    `converged` is None where nothing is fine-tuned.
+    """
+
+    score: float
+    converged: bool | None
+
+    def data(self) -> dict[str, Any]:
+        """Return the floor as keys of a task's results."""
+        floor: dict[str, Any] = {"untrained_floor": self.score}
+        return floor if self.converged is None else {**floor, "untrained_converged": self.converged}
 
 
 def add_floors(
@@ -32,12 +47,13 @@ def add_floors(
     device: str = "cpu",
     on_progress: OnProgress | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """The table of `evaluate` with `untrained_floor`: the same model's score without pretraining.
+    """Return the table of `evaluate` with the floors without pretraining.
 
-    Arguments and errors are those of `measure_floors`.
+    Each task gets `untrained_floor`, the same model's score without pretraining, and, where it was
+    fine-tuned, `untrained_converged`. Arguments and errors are those of `measure_floors`.
     """
     floors = measure_floors(model_dir, evaluation, make_untrained, device, on_progress)
-    return {name: {**entry, "untrained_floor": floors[name]} for name, entry in tasks.items()}
+    return {name: {**entry, **floors[name].data()} for name, entry in tasks.items()}
 
 
 def measure_floors(
@@ -46,7 +62,7 @@ def measure_floors(
     make_untrained: Callable[[Path], None],
     device: str = "cpu",
     on_progress: OnProgress | None = None,
-) -> dict[str, float]:
+) -> dict[str, Floor]:
     """By task, the score of the same model without pretraining, nor any training in between.
 
     A task that has no score has no floor.
@@ -77,7 +93,7 @@ def measure_floors(
         if evaluation.task(name).kind != "diagnostic" or load_for(evaluation, name).scored
     ]
     evaluation = evaluation.model_copy(update={**plain, "tasks": scored})
-    floors: dict[str, float] = {}
+    floors: dict[str, Floor] = {}
     members = groups(evaluation)
     for number, names in enumerate(members):
         part = evaluation.model_copy(update={"tasks": names})
@@ -105,7 +121,7 @@ def _measured(
     make_untrained: Callable[[Path], None],
     device: str,
     on_progress: OnProgress,
-) -> dict[str, float]:
+) -> dict[str, Floor]:
     place.mkdir(parents=True, exist_ok=True)
     summary = place / "floors.json"
     with FileLock(place.with_name(f"{place.name}.lock")):
@@ -117,15 +133,17 @@ def _measured(
             table = evaluate(
                 Path(folder) / "model", evaluation, place, device=device, on_progress=on_progress
             )
-        floors: dict[str, float] = {name: entry["score"] for name, entry in table.items()}
+        floors = {
+            name: Floor(entry["score"], entry.get("converged")) for name, entry in table.items()
+        }
         write_once(summary, json.dumps(floors).encode())
     return floors
 
 
-def _read(summary: Path, names: list[str]) -> dict[str, float] | None:
+def _read(summary: Path, names: list[str]) -> dict[str, Floor] | None:
     try:
-        floors = json.loads(summary.read_bytes())
-        return {name: float(floors[name]) for name in names}
+        floors = {name: Floor(*values) for name, values in json.loads(summary.read_bytes()).items()}
+        return {name: floors[name] for name in names}
     except (OSError, ValueError, KeyError, TypeError):
         # Not there yet, or damaged: measured (again).
         return None

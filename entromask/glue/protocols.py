@@ -1,16 +1,17 @@
-"""Fine-tunes by a protocol, and says beside the result what the protocol chose."""
+"""Fine-tunes by a protocol, and records what the protocol chose and whether it sufficed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import PreTrainedModel
 
 from entromask.glue.batches import EncodedSplit, encode_task
+from entromask.glue.convergence import has_converged
 from entromask.glue.data import TaskData
 from entromask.glue.early_stopping import EarlyStopping
 from entromask.glue.fine_tuning import (
@@ -18,10 +19,20 @@ from entromask.glue.fine_tuning import (
     open_model_folder,
     score_classifier,
     train_classifier,
+    width_of,
 )
 from entromask.glue.selection import Selection, select_learning_rate
+from entromask.glue.targets import TargetScale
 from entromask.glue.tasks import Task
 from entromask.presets import Protocol
+
+
+class FineTuned(NamedTuple):
+    """A fine-tuned model, what its result records of the training, and a regression's scale."""
+
+    model: PreTrainedModel
+    record: dict[str, Any]
+    scale: TargetScale | None
 
 
 def fine_tune(
@@ -33,7 +44,7 @@ def fine_tune(
     on_progress: Progress | None = None,
     encoded: Mapping[str, EncodedSplit] | None = None,
 ) -> dict[str, Any]:
-    """Fine-tunes on the training split and scores the evaluation splits.
+    """Fine-tune on the training split and score the evaluation splits.
 
     Args:
         model_dir: a Hugging Face folder with model and tokenizer, of any architecture.
@@ -52,9 +63,9 @@ def fine_tune(
         encoded = encode_task(data, tokenizer, config, protocol.max_length)
     task, train = data.task, encoded["train"]
     selection = None
-    if protocol.learning_rates:
+    if protocol.rate_factors:
         selection = select_learning_rate(model_dir, task, train, protocol, device)
-    model, record = train_by_protocol(
+    tuned = train_by_protocol(
         model_dir,
         task,
         train,
@@ -65,7 +76,7 @@ def fine_tune(
         selection=selection,
         stops_on=encoded[task.evaluation[0]],
     )
-    return {**score_classifier(model, data, encoded), **record}
+    return {**score_classifier(tuned.model, data, encoded, tuned.scale), **tuned.record}
 
 
 def train_by_protocol(
@@ -79,28 +90,45 @@ def train_by_protocol(
     *,
     selection: Selection | None = None,
     stops_on: EncodedSplit | None = None,
-) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """The model fine-tuned on all of `train`, and a record of what was chosen.
+) -> FineTuned:
+    """Fine-tune a model on all of `train`, and record the settings and what was chosen.
+
+    The labels of a regression are standardised with the mean and deviation of `train`, so that
+    the result does not depend on their unit.
 
     Args:
         selection: of the learning rate, where the protocol selects one.
         stops_on: the rows whose loss ends the training, where the protocol has a patience.
 
     Returns:
-        The model; and `selection`, or `stopping` as `EarlyStopping.report` gives it, where the
-        protocol chooses something.
+        The model; its record: `training` with `learning_rate`, `batch_size`, `epochs`, `steps`,
+        `converged`, and, where the protocol chooses something, `selection`, or `stopping` as
+        `EarlyStopping.report` gives it; and the scale of a regression's labels.
     """
     record: dict[str, Any] = {}
     if selection is not None:
         protocol = replace(protocol, learning_rate=selection["learning_rate"])
         record["selection"] = selection
+    scale = TargetScale.of(train.labels) if task.labels == 0 else None
+    if scale is not None:
+        train = scale.standardized(train)
+        stops_on = None if stops_on is None else scale.standardized(stops_on)
     stopping = None
     if protocol.patience is not None and stops_on is not None:
         stopping = EarlyStopping(stops_on, protocol.patience)
-    model = train_classifier(
+    model, losses = train_classifier(
         model_dir, task, train, protocol, seed, device, on_progress, ends_after=stopping
     )
+    record["training"] = {
+        "learning_rate": protocol.learning_rate_of(width_of(model_dir)),
+        "batch_size": protocol.batch_size,
+        "epochs": protocol.epochs_of(len(train)),
+        "steps": len(losses),
+        "converged": has_converged(losses, train.labels),
+    }
     if stopping is not None:
         stopping.restore(model)
         record["stopping"] = stopping.report()
-    return model, record
+        # It was stopped because the loss on other rows rose: the training loss says nothing.
+        record["training"]["converged"] = stopping.ended
+    return FineTuned(model, record, scale)

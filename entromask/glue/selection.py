@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,16 @@ from filelock import FileLock
 from entromask.errors import InputError
 from entromask.glue.batches import EncodedSplit, Ints
 from entromask.glue.cells import read_cell, write_cell
-from entromask.glue.fine_tuning import Progress, answers, finite_loss, predict, train_classifier
+from entromask.glue.fine_tuning import (
+    Progress,
+    answers,
+    finite_loss,
+    predict,
+    train_classifier,
+    width_of,
+)
 from entromask.glue.metrics import score_predictions, task_score
+from entromask.glue.targets import TargetScale
 from entromask.glue.tasks import Task
 from entromask.presets import Protocol
 
@@ -27,6 +35,10 @@ _HELD_OUT_MOST = 1000
 # Of the rows that are held out, and of the trainings that are compared: the same for every
 # fine-tuning seed, so that a seed that is computed on its own selects what the others do.
 _SEED = 0
+# A grid whose best rate is at an edge is extended by this factor, until it ends so far beyond the
+# first grid (three extensions; a little less, since rates are rounded).
+_EXTENSION = 3.0
+_FARTHEST = 25.0
 
 
 def held_out(rows: int) -> tuple[Ints, Ints]:
@@ -53,52 +65,87 @@ def select_learning_rate(
     device: str | torch.device = "cpu",
     on_progress: Progress | None = None,
 ) -> Selection:
-    """Fine-tunes once with each of the protocol's learning rates and scores it on held-out rows.
+    """Fine-tune once with each learning rate of a grid and score it on held-out training rows.
+
+    The grid is `protocol.rate_factors` times the rate for the model's width. While the best rate
+    is at an edge, the grid is extended there by a factor of three, at most three times.
 
     Args:
         task: whose metrics decide.
         train: its whole training split; no other rows are seen.
-        on_progress: called with (steps done, steps) of all trainings together.
+        on_progress: called with (steps done, steps) of all trainings together; an extension adds
+            to the steps.
 
     Returns:
         `learning_rate`, the one with the highest score among those whose loss is finite (of equal
-        scores, the lowest loss);
-        `held_out_rows`; `scores` and `losses` by learning rate, in the order of the protocol.
+        scores, the lowest loss); `at_edge`, whether the extended grid still ends there;
+        `held_out_rows`; `scores` and `losses` by learning rate, in ascending order.
 
     Raises:
         InputError: there are too few rows.
     """
     rest, held = held_out(len(train))
     rows, judged = train.subset(rest), train.subset(held)
-    rates = protocol.learning_rates
-    scores: dict[str, float] = {}
-    losses: dict[str, float] = {}
-    for number, rate in enumerate(rates):
-        model = train_classifier(
-            model_dir,
-            task,
-            rows,
-            replace(protocol, learning_rate=rate),
-            _SEED,
-            device,
-            on_progress and part_of(on_progress, number, len(rates)),
-        )
-        logits = predict(model, judged)
-        predicted = score_predictions(task, answers(task, logits), judged.labels.tolist())
-        scores[str(rate)] = task_score(predicted)
-        losses[str(rate)] = finite_loss(logits, judged.labels)
+    if task.labels == 0:
+        scale = TargetScale.of(rows.labels)
+        rows, judged = scale.standardized(rows), scale.standardized(judged)
+    scores: dict[float, float] = {}
+    losses: dict[float, float] = {}
+    steps = protocol.steps(len(rows))
+
+    def report(done: int, _: int) -> None:
+        if on_progress is not None:
+            on_progress(len(scores) * steps + done, (len(scores) + 1 + len(pending)) * steps)
 
     def merit(rate: float) -> tuple[bool, float, float]:
         # A model that diverged predicts one class, which can score more than a poor one.
-        loss = losses[str(rate)]
-        return math.isfinite(loss), scores[str(rate)], -loss
+        return math.isfinite(losses[rate]), scores[rate], -losses[rate]
 
+    grid = rate_grid(protocol, width_of(model_dir))
+    pending = list(grid)
+    while pending:
+        rate = pending.pop(0)
+        trained = replace(protocol, learning_rate=rate, rate_factors=())
+        model, _ = train_classifier(model_dir, task, rows, trained, _SEED, device, report)
+        logits = predict(model, judged)
+        losses[rate] = finite_loss(logits, judged.labels)
+        scores[rate] = task_score(
+            score_predictions(task, answers(task, logits), judged.labels.tolist())
+        )
+        best = max(sorted(scores), key=merit)
+        if not pending:
+            pending = _beyond(best, scores, grid)
+    ascending = sorted(scores)
     return {
-        "learning_rate": max(rates, key=merit),
+        "learning_rate": best,
+        "at_edge": best in (ascending[0], ascending[-1]),
         "held_out_rows": len(judged),
-        "scores": scores,
-        "losses": {rate: loss if math.isfinite(loss) else None for rate, loss in losses.items()},
+        "scores": {str(rate): scores[rate] for rate in ascending},
+        "losses": {
+            str(rate): losses[rate] if math.isfinite(losses[rate]) else None for rate in ascending
+        },
     }
+
+
+def rate_grid(protocol: Protocol, width: int) -> list[float]:
+    """Return the learning rates that are tried first, for a model of this width."""
+    center = protocol.learning_rate_of(width)
+    return [_rounded(factor * center) for factor in protocol.rate_factors]
+
+
+def _beyond(best: float, tried: Iterable[float], grid: Sequence[float]) -> list[float]:
+    """Return the next rate beyond the edge at which the best one lies; none if it lies inside."""
+    lowest, highest = min(tried), max(tried)
+    if best == highest and best < max(grid) * _FARTHEST:
+        return [_rounded(best * _EXTENSION)]
+    if best == lowest and best > min(grid) / _FARTHEST:
+        return [_rounded(best / _EXTENSION)]
+    return []
+
+
+def _rounded(rate: float) -> float:
+    """Round a learning rate to two significant digits, as people write them."""
+    return float(f"{rate:.2g}")
 
 
 def selection_in(

@@ -15,7 +15,7 @@ from entromask.glue.cells import read_cell, setup_fingerprint, write_cell
 from entromask.glue.data import TaskData, load_for
 from entromask.glue.fine_tuning import Progress, load_classifier, open_model_folder
 from entromask.glue.plan import trained_as
-from entromask.glue.protocols import train_by_protocol
+from entromask.glue.protocols import FineTuned, train_by_protocol
 from entromask.glue.selection import Selection, part_of, select_learning_rate, selection_in
 from entromask.glue.tasks import FROM_MNLI, Task
 from entromask.modeling.architectures import save_pretrained
@@ -63,8 +63,8 @@ class Trainings:
         self._config, self._tokenizer = open_model_folder(model_dir)
         self._encoded: dict[tuple[str, str], EncodedSplit] = {}
 
-    def classifier(self, data: TaskData, seed: int) -> tuple[PreTrainedModel, dict[str, Any]]:
-        """The model fine-tuned on a task's training rows, and the record of what was chosen.
+    def classifier(self, data: TaskData, seed: int) -> FineTuned:
+        """Return the model fine-tuned on a task's training rows, with the record of its training.
 
         Args:
             data: of AX, the model is that of MNLI.
@@ -77,11 +77,11 @@ class Trainings:
             return self._trained(data, self._model_dir, seed, self._on_progress)
         if trained.name == start:
             folder, record, _ = self._intermediate(start, seed, self._on_progress)
-            return self._opened(folder, trained), record
+            return FineTuned(self._opened(folder, trained), record, None)
         first, second = (part_of(self._on_progress, number, 2) for number in range(2))
         folder, _, made = self._intermediate(start, seed, first)
-        model, record = self._trained(data, folder, seed, second if made else self._on_progress)
-        return model, {**record, "intermediate": start}
+        tuned = self._trained(data, folder, seed, second if made else self._on_progress)
+        return tuned._replace(record={**tuned.record, "intermediate": start})
 
     def encoded(self, data: TaskData, split: str) -> EncodedSplit:
         """A split as tokens; it is encoded once."""
@@ -93,11 +93,9 @@ class Trainings:
             self._encoded[key] = splits[split]
         return self._encoded[key]
 
-    def _trained(
-        self, data: TaskData, start: Path, seed: int, on_progress: Progress
-    ) -> tuple[PreTrainedModel, dict[str, Any]]:
+    def _trained(self, data: TaskData, start: Path, seed: int, on_progress: Progress) -> FineTuned:
         selection, made = None, 0
-        if self._protocol.learning_rates:
+        if self._protocol.rate_factors:
             selection, made = self._selection(data, on_progress)
         stops_on = None
         if self._protocol.patience is not None:
@@ -122,20 +120,22 @@ class Trainings:
         It is always selected from the pretrained model: one selection is for all seeds, and a
         model fine-tuned on MNLI is for one.
         """
-        task, rates = trained_as(data.task), len(self._protocol.learning_rates)
+        task = trained_as(data.task)
         rows = self.encoded(data, "train")
+        steps = self._protocol.steps(len(rows))
         made = 0
 
         def report(done: int, total: int) -> None:
-            # The final training is one more of as many steps.
-            on_progress(done, total + total // rates)
+            # The final training follows.
+            on_progress(done, total + steps)
 
         def select() -> Selection:
             nonlocal made
-            made = rates
-            return select_learning_rate(
+            selection = select_learning_rate(
                 self._model_dir, task, rows, self._protocol, self._device, report
             )
+            made = len(selection["scores"])
+            return selection
 
         setup = setup_fingerprint(self._model, rows.fingerprint(), self._protocol.data())
         file = self._folder / f"{task.name}-selection.json"
@@ -156,7 +156,7 @@ class Trainings:
 
         def build(building: Path) -> None:
             nonlocal made
-            model, made = self._trained(data, self._model_dir, seed, on_progress)
+            model, made, _ = self._trained(data, self._model_dir, seed, on_progress)
             save_pretrained(model, self._tokenizer, building)
             kept = {"weights": _weights(building), "record": made}
             write_cell(building / _RECORD, setup, kept)

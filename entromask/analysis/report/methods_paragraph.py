@@ -231,15 +231,19 @@ def _protocol(runs: Sequence[Run]) -> list[str]:
 
 def _how(protocol: Protocol) -> str:
     head = f"{counted(protocol.epochs, 'epoch')} with batches of {protocol.batch_size}"
+    if protocol.min_steps:
+        head = f"{head}, more on small training sets up to {protocol.min_steps:,} steps"
     if protocol.frozen_encoder:
         head = f"the encoder's weights frozen, {head}"
-    if protocol.learning_rates:
-        rates = ", ".join(f"{rate:g}" for rate in protocol.learning_rates)
+    if protocol.rate_factors:
         return (
-            f"{head}; the learning rate was selected for each task from {rates} on rows held out "
-            "of the training split, never on the rows that are reported"
+            f"{head}; the learning rate was selected for each task on rows held out of the "
+            "training split, never on the rows that are reported"
         )
-    head += f" and a learning rate of {protocol.learning_rate:g} for all tasks"
+    if protocol.learning_rate is None:
+        head += " and a learning rate that follows the width of the model, the same for all tasks"
+    else:
+        head += f" and a learning rate of {protocol.learning_rate:g} for all tasks"
     if protocol.selects_on_reported:
         return (
             f"{head}, at most; the epoch with the lowest loss on the reported rows was selected, "

@@ -106,7 +106,7 @@ def test_a_training_whose_validation_loss_rises_ends_early_and_its_best_epoch_is
         epochs += 1
         return epochs == int(best)
 
-    model = train_classifier(
+    model, _ = train_classifier(
         model_dir, overfitted.task, encoded["train"], CARDS, 0, ends_after=after
     )
     expected = score_classifier(model, overfitted, encoded)

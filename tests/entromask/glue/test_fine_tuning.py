@@ -27,7 +27,7 @@ from entromask.glue.protocols import fine_tune
 from entromask.presets import PROTOCOLS
 from entromask.spec import TaskSource
 
-FAST = replace(PROTOCOLS["fixed"], epochs=2, batch_size=8, learning_rate=1e-3)
+FAST = replace(PROTOCOLS["fixed"], epochs=2, min_steps=0, batch_size=8, learning_rate=1e-3)
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_the_new_head_is_drawn_from_the_seed_and_the_encoder_is_kept(
     still = replace(FAST, learning_rate=0.0, max_steps=1)
 
     def trained(seed: int) -> dict[str, torch.Tensor]:
-        return dict(train_classifier(model_dir, data.task, rows, still, seed).state_dict())
+        return dict(train_classifier(model_dir, data.task, rows, still, seed).model.state_dict())
 
     first, again, other = trained(0), trained(0), trained(1)
     different = {name for name in first if not torch.equal(first[name], other[name])}
@@ -93,7 +93,7 @@ def test_a_frozen_encoder_keeps_every_byte_and_the_head_is_trained(
     torch.manual_seed(5)
     before = load_classifier(folder, 2).state_dict()
     frozen = replace(FAST, frozen_encoder=True)
-    model = train_classifier(folder, data.task, rows, frozen, 5)
+    model, _ = train_classifier(folder, data.task, rows, frozen, 5)
     after = model.state_dict()
     same = {name for name in before if torch.equal(before[name], after[name])}
     encoder = {name for name in before if name.startswith(f"{model.base_model_prefix}.")}
@@ -114,7 +114,11 @@ def test_a_frozen_encoder_takes_no_backward_pass(
     freeze_encoder(model)
     assert not model.base_model(**inputs).last_hidden_state.requires_grad
     assert model(**inputs).logits.requires_grad
-    optimized = [p for group in make_optimizer(model, FAST).param_groups for p in group["params"]]
+    optimized = [
+        p
+        for group in make_optimizer(model, 1e-3, FAST.weight_decay).param_groups
+        for p in group["params"]
+    ]
     assert {id(p) for p in optimized} == {id(p) for p in model.parameters() if p.requires_grad}
 
 
@@ -223,7 +227,7 @@ def test_the_learning_rate_rises_over_the_warmup_and_falls_to_zero() -> None:
 
 def test_biases_and_norms_do_not_decay(model_dir: Path) -> None:
     model = load_classifier(model_dir, 2)
-    groups = make_optimizer(model, FAST).param_groups
+    groups = make_optimizer(model, 1e-3, FAST.weight_decay).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     for name, parameter in model.named_parameters():
         expected = 0.0 if "norm" in name or name.endswith("bias") else FAST.weight_decay

@@ -9,21 +9,20 @@ from typing import Any, get_args
 import pytest
 
 from entromask.analysis.diagnostics import warnings_for
-from entromask.glue.cells import setup_fingerprint
 from entromask.glue.evaluation import evaluate
 from entromask.glue.floors import _key
 from entromask.parts.evaluation import ProtocolName
 from entromask.presets import PROTOCOLS, Protocol
 from entromask.spec import Evaluation, RunSpec, TaskSource
 
-SMALL: dict[str, Any] = {"batch_size": 16, "max_length": 32, "epochs": 2}
+SMALL: dict[str, Any] = {"batch_size": 16, "max_length": 32, "epochs": 2, "min_steps": 0}
 
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """The protocols with short trainings."""
     changes: dict[str, dict[str, Any]] = {
-        "search": {"learning_rates": (1e-9, 1e-3)},
+        "search": {"learning_rate": 1e-3, "rate_factors": (1e-6, 1.0, 1e6)},
         "paper-cards": {"learning_rate": 1e-3},
     }
     for name, protocol in PROTOCOLS.items():
@@ -41,28 +40,48 @@ def test_every_protocol_that_a_spec_can_name_is_there_and_described() -> None:
     assert all(len(protocol.description) > 20 for protocol in PROTOCOLS.values())
 
 
-def test_results_and_floors_of_fixed_that_are_older_than_the_others_stay_valid(
-    glue_dir: Path,
-) -> None:
-    assert PROTOCOLS["fixed"].data() == {
-        "learning_rate": 1e-4,
-        "epochs": 3,
-        "batch_size": 32,
-        "warmup": 0.1,
-        "weight_decay": 0.01,
+def test_results_of_the_cards_protocol_stay_valid_when_protocols_get_new_fields() -> None:
+    assert PROTOCOLS["paper-cards"].data() == {
+        "learning_rate": 5e-5,
+        "epochs": 50,
+        "batch_size": 256,
+        "warmup": 0.0,
+        "weight_decay": 0.0,
         "max_length": 128,
         "max_steps": None,
+        "patience": 3,
     }
-    setup = setup_fingerprint("model", "data", PROTOCOLS["fixed"].data())
-    assert setup == "5e9fe0a6edafee36f429ad44fa328c017208ae268a204ed465be631fac91487c"
-    floor = _key({"version": 1}, make(glue_dir, "fixed", ["rte"], 0, 1))
-    assert floor == "e55774aadc4ab532f61e6ceddbc1b59f"
+
+
+@pytest.mark.parametrize(
+    ("width", "rate"),
+    # Published for ELECTRA-Small (256), BERT-base (768) and BERT-large (1024).
+    [(128, 1e-3), (256, 3.1e-4), (384, 1.6e-4), (512, 9.9e-5), (768, 5e-5), (1024, 3.1e-5)],
+)
+def test_the_learning_rate_follows_the_width_of_the_model(width: int, rate: float) -> None:
+    assert PROTOCOLS["fixed"].learning_rate_of(width) == rate
+    assert PROTOCOLS["paper-cards"].learning_rate_of(width) == 5e-5
+
+
+@pytest.mark.parametrize(
+    ("rows", "epochs", "steps"),
+    [(1, 500, 500), (33, 250, 500), (500, 32, 512), (1_500, 11, 517), (8_000, 3, 750)],
+)
+def test_small_training_sets_are_repeated_until_there_are_enough_steps(
+    rows: int, epochs: int, steps: int
+) -> None:
+    fixed = PROTOCOLS["fixed"]
+    assert (fixed.epochs_of(rows), fixed.steps(rows)) == (epochs, steps)
+    assert replace(fixed, max_steps=100).steps(rows) == 100
+    assert replace(fixed, min_steps=0).epochs_of(rows) == 3
 
 
 def test_a_field_that_is_used_counts_and_words_do_not() -> None:
     fixed = PROTOCOLS["fixed"]
     changes: list[dict[str, Any]] = [
-        {"learning_rates": (1e-4,)},
+        {"rate_factors": (1.0,)},
+        {"learning_rate": 1e-4},
+        {"min_steps": 501},
         {"patience": 1},
         {"frozen_encoder": True},
         {"max_steps": 5},
@@ -99,15 +118,15 @@ def test_a_selection_is_in_the_table_and_made_once_for_all_seeds(
     )
     selection = tasks["rte"]["selection"]
     assert selection["held_out_rows"] == 4
-    assert list(selection["scores"]) == ["1e-09", "0.001"]
+    assert list(selection["scores"]) == ["1e-09", "0.001", "1000.0"]
     assert (tmp_path / "rte-selection.json").is_file()
-    # The first seed: two trainings of the selection and its own, of six steps each.
+    # The first seed: three trainings of the selection and its own, of six steps each.
     done = [step for step, _ in steps]
     assert done == sorted(done)
-    assert 60 < max(step for step in done if step < 100) < 100
+    assert 75 < max(step for step in done if step < 100) < 100
     first = [step for step in done if 0 < step < 100]
     second = [step for step in done if 100 < step < 200]
-    assert len(first) >= 2 * len(second)
+    assert len(first) >= 3 * len(second)
 
 
 def test_a_seed_on_its_own_selects_what_the_others_do(
@@ -196,6 +215,7 @@ def test_a_protocol_needs_nothing_that_it_does_not_use() -> None:
         PROTOCOLS["fixed"],
         learning_rate=1e-3,
         epochs=1,
+        min_steps=0,
         batch_size=16,
         max_length=32,
         max_steps=2,

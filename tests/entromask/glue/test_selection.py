@@ -15,15 +15,21 @@ from entromask.glue.batches import encode_task
 from entromask.glue.data import load_task
 from entromask.glue.fine_tuning import open_model_folder
 from entromask.glue.protocols import fine_tune
-from entromask.glue.selection import held_out, select_learning_rate, selection_in
+from entromask.glue.selection import _beyond, held_out, select_learning_rate, selection_in
 from entromask.presets import PROTOCOLS
 from entromask.spec import TaskSource
 
 from .conftest import two_class_rows, write_rows
 
-# The first rate learns nothing, the second learns the task.
+# The first rate learns nothing, the second learns the task, the third destroys the model.
 SEARCH = replace(
-    PROTOCOLS["search"], learning_rates=(1e-9, 1e-3), epochs=8, batch_size=8, max_length=32
+    PROTOCOLS["search"],
+    learning_rate=1e-3,
+    rate_factors=(1e-6, 1.0, 1e6),
+    epochs=8,
+    min_steps=0,
+    batch_size=8,
+    max_length=32,
 )
 
 
@@ -61,16 +67,45 @@ def test_a_split_that_is_too_small_is_refused() -> None:
 def test_the_learning_rate_with_the_best_score_is_chosen(model_dir: Path, glue_dir: Path) -> None:
     selection = chosen(model_dir, glue_dir)
     assert selection["held_out_rows"] == 4
-    assert list(selection["scores"]) == list(selection["losses"]) == ["1e-09", "0.001"]
+    assert list(selection["scores"]) == list(selection["losses"]) == ["1e-09", "0.001", "1000.0"]
     assert selection["scores"]["0.001"] > selection["scores"]["1e-09"]
     assert selection["learning_rate"] == 1e-3
-    assert chosen(model_dir, glue_dir, learning_rates=(1e-3, 1e-9))["learning_rate"] == 1e-3
+    assert not selection["at_edge"]
+    assert chosen(model_dir, glue_dir, rate_factors=(1e6, 1.0, 1e-6)) == selection
+
+
+def test_a_grid_whose_best_rate_is_at_its_edge_is_extended_there(
+    model_dir: Path, glue_dir: Path
+) -> None:
+    # 1e-3 learns the task, and so does 3e-4 with a higher loss.
+    selection = chosen(model_dir, glue_dir, rate_factors=(0.03, 0.1, 0.3), epochs=20)
+    rates = [float(rate) for rate in selection["scores"]]
+    assert rates[:4] == [3e-5, 1e-4, 3e-4, 9e-4]
+    assert rates == sorted(rates)
+    assert rates[0] < selection["learning_rate"] < rates[-1]
+    assert not selection["at_edge"]
+
+
+@pytest.mark.parametrize(
+    ("upwards", "rates"),
+    [
+        (True, [3e-4, 1e-3, 3e-3, 9e-3, 2.7e-2, 8.1e-2]),
+        (False, [1.1e-5, 3.3e-5, 1e-4, 3e-4, 1e-3, 3e-3]),
+    ],
+)
+def test_a_grid_is_extended_at_most_three_times(upwards: bool, rates: list[float]) -> None:
+    grid = [3e-4, 1e-3, 3e-3]
+    tried = list(grid)
+    while further := _beyond(max(tried) if upwards else min(tried), tried, grid):
+        tried += further
+    assert sorted(tried) == rates
+    assert _beyond(1e-3, grid, grid) == []
 
 
 def test_of_equal_scores_the_lowest_loss_decides(model_dir: Path, glue_dir: Path) -> None:
-    for rates in ((1e-4, 1e-3), (1e-3, 1e-4)):
-        selection = chosen(model_dir, glue_dir, learning_rates=rates, epochs=20)
-        assert selection["scores"] == {"0.0001": 1.0, "0.001": 1.0}
+    for factors in ((0.1, 1.0, 1e6), (1e6, 1.0, 0.1)):
+        selection = chosen(model_dir, glue_dir, rate_factors=factors, epochs=20)
+        assert selection["scores"]["0.0001"] == selection["scores"]["0.001"] == 1.0
         assert selection["losses"]["0.001"] < selection["losses"]["0.0001"]
         assert selection["learning_rate"] == 1e-3
 
@@ -78,7 +113,7 @@ def test_of_equal_scores_the_lowest_loss_decides(model_dir: Path, glue_dir: Path
 def test_a_rate_that_diverges_is_not_chosen_and_has_no_loss(
     model_dir: Path, glue_dir: Path
 ) -> None:
-    selection = chosen(model_dir, glue_dir, "stsb", learning_rates=(1e30, 1e-3))
+    selection = chosen(model_dir, glue_dir, "stsb", rate_factors=(1e-9, 1.0, 1e33))
     assert selection["losses"]["1e+30"] is None
     assert selection["scores"]["1e+30"] >= selection["scores"]["0.001"]
     assert selection["learning_rate"] == 1e-3
@@ -107,7 +142,7 @@ def test_the_final_training_is_on_all_rows_with_the_chosen_rate(
 ) -> None:
     data = load_task("rte", TaskSource(local=str(glue_dir)))
     searched = fine_tune(model_dir, data, SEARCH, 3)
-    given = fine_tune(model_dir, data, replace(SEARCH, learning_rates=(), learning_rate=1e-3), 3)
+    given = fine_tune(model_dir, data, replace(SEARCH, rate_factors=()), 3)
     assert searched.pop("selection")["learning_rate"] == 1e-3
     assert searched == given
 
@@ -123,8 +158,8 @@ def test_every_training_is_on_the_rows_that_are_left_and_progress_counts_them_to
     select_learning_rate(
         model_dir, data.task, train, protocol, on_progress=lambda *step: seen.append(step)
     )
-    # 44 of 48 rows are left, in batches of 4, twice.
-    assert seen == [(step, 22) for step in range(1, 23)]
+    # 44 of 48 rows are left, in batches of 4, three times.
+    assert seen == [(step, 33) for step in range(1, 34)]
 
 
 def test_a_selection_is_made_once_however_many_ask(tmp_path: Path) -> None:
