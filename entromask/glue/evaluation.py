@@ -60,7 +60,7 @@ def evaluate(
         BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
         seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
-        from; `train_rows` (used, of), where their number is limited. A task whose rows have no
+        from; `train_rows` (used, of). A task whose rows have no
         labels (AX) is not in the table; the predictions of test splits are in its files.
 
     Raises:
@@ -263,7 +263,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         "collapsed": sum(score <= floor + 1e-12 for score in scores.values()),
         **{name: first[name] for name in more if name in first},
         **({"stopping": stopping} if stopping else {}),
-        **({"train_rows": data.train_rows} if data.train_of is not None else {}),
+        "train_rows": data.train_rows,
     }
 
 

@@ -35,11 +35,17 @@ class Notes:
 
     def add(self, noted: Noted) -> None:
         if noted.replaced:
-            self.replaced_characters += noted.replaced
-            self.first_replaced = self.first_replaced or noted.origin
+            self.add_replaced(noted.replaced, noted.origin)
         if noted.long_field:
-            self.long_fields += 1
-            self.first_long_field = self.first_long_field or noted.origin
+            self.add_long_field(noted.origin)
+
+    def add_replaced(self, count: int, origin: str) -> None:
+        self.replaced_characters += count
+        self.first_replaced = self.first_replaced or origin
+
+    def add_long_field(self, origin: str) -> None:
+        self.long_fields += 1
+        self.first_long_field = self.first_long_field or origin
 
     def warnings(self) -> list[str]:
         """Return one sentence for each kind of thing that a user has to know of the text."""

@@ -124,7 +124,7 @@ def test_a_binary_file_is_named_with_the_place_of_its_nul(tmp_path: Path) -> Non
     ("line", "said"),
     [
         ("{'text': 1}", "line 2 is not JSON: Expecting property name"),
-        ("[1, 2]", "line 2 holds a list, not an object"),
+        ("[1, 2]", "line 2 holds an array, not an object"),
         ('{"other": "x"}', "line 2 has no column 'text'; it has: other"),
         ('{"text": 5}', "line 2: column 'text' holds a int, not a text"),
         ("[" * 100_000, "line 2 is not JSON"),
@@ -138,7 +138,7 @@ def test_a_bad_json_line_is_named(tmp_path: Path, line: str, said: str) -> None:
 
 def test_a_column_that_is_no_text_is_refused(tmp_path: Path) -> None:
     file = write(tmp_path / "a.parquet", ["one"])
-    assert "column 'id' holds int64, not text" in refused(file, "id")
+    assert "row 1: column 'id' holds a int, not a text" in refused(file, "id")
 
 
 def test_what_is_not_parquet_is_refused(tmp_path: Path) -> None:
