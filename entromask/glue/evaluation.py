@@ -60,8 +60,9 @@ def evaluate(
         BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
         seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
-        from; `train_rows` (used, of). A task whose rows have no
-        labels (AX) is not in the table; the predictions of test splits are in its files.
+        from; `train_rows` (used, of); `replaced_characters`, where texts were not Unicode. A task
+        whose rows have no labels (AX) is not in the table; the predictions of test splits are in
+        its files.
 
     Raises:
         InputError: the model folder or the data cannot be used; nothing is written then.
@@ -252,6 +253,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         for name in first["metrics"]
     }
     more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
+    replaced = data.notes.replaced_characters
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     return {
         "score": overall["mean"],
@@ -264,6 +266,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         **{name: first[name] for name in more if name in first},
         **({"stopping": stopping} if stopping else {}),
         "train_rows": data.train_rows,
+        **({"replaced_characters": replaced} if replaced else {}),
     }
 
 

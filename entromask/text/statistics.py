@@ -110,7 +110,7 @@ class TextStatistics:
 def _replaced(count: int, first: str) -> str:
     """Return the warning about characters that are not Unicode."""
     if count == 1:
-        return f"1 character is half of a surrogate pair and was read as U+FFFD: {first}"
+        return f"1 character, in {first}, is half of a surrogate pair and was read as U+FFFD"
     return (
         f"{count:,} characters are halves of surrogate pairs and were read as U+FFFD, the first in "
         f"{first}"
