@@ -13,7 +13,7 @@ from entromask.errors import InputError
 from entromask.glue.tasks import TASKS, Task
 from entromask.settings import settings
 from entromask.spec import Evaluation, TaskSource
-from entromask.text.folders import split_files, stem_of
+from entromask.text.folders import split_files, stem_of, visible_entries
 from entromask.text.statistics import Notes
 from entromask.text.tables import TABLE_SUFFIXES, allowed_suffixes, missing_column, read_table
 from entromask.text.unicode import replace_surrogates
@@ -231,11 +231,9 @@ class _LocalReader:
         if self.task.kind != "minimal-pairs":
             return split_files(self.folder, split, TABLE_SUFFIXES)
         # One file or one file a paradigm, whatever their names; copies in another format are none.
-        for suffix in TABLE_SUFFIXES:
-            files = sorted(file for file in self.folder.iterdir() if stem_of(file, [suffix]))
-            if files := [file for file in files if not file.name.startswith(".")]:
-                return files
-        return []
+        files = visible_entries(self.folder)
+        by_format = ([f for f in files if stem_of(f, [suffix])] for suffix in TABLE_SUFFIXES)
+        return next((found for found in by_format if found), [])
 
     def _rows(self, file: Path, names: tuple[str, ...]) -> tuple[Columns, list[str]]:
         """The columns of a file, and where each of its rows is."""

@@ -73,7 +73,7 @@ def split_files(folder: Path, split: str, suffixes: Sequence[str]) -> list[Path]
     """
     if (folder / "dataset_dict.json").is_file():
         return saved_splits(folder).get(split, [])
-    whole = [file for file in _entries(folder) if stem_of(file, suffixes) == split.lower()]
+    whole = [file for file in visible_entries(folder) if stem_of(file, suffixes) == split.lower()]
     shards = _shards(folder, split.lower(), suffixes)
     if _is_saved(folder / split):
         shards[""] = _saved(folder / split)
@@ -94,7 +94,7 @@ def stem_of(file: Path, suffixes: Sequence[str]) -> str | None:
     return name.removesuffix(suffix)
 
 
-def _entries(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
     """What is in a folder, in the order of its names, but for what is hidden."""
     try:
         return sorted(entry for entry in folder.iterdir() if not _HIDDEN.fullmatch(entry.name))
@@ -108,7 +108,7 @@ def _entries(folder: Path) -> list[Path]:
 def _shards(folder: Path, split: str, suffixes: Sequence[str]) -> dict[str, list[Path]]:
     """By suffix and number of shards, the shards of a split."""
     sets: dict[tuple[str, int], dict[int, Path]] = defaultdict(dict)
-    for file in _entries(folder):
+    for file in visible_entries(folder):
         match = _SHARD.fullmatch(stem_of(file, suffixes) or "")
         if match is not None and match["split"] == split:
             key = (file.name[file.name.lower().rindex(suffix_of(file)) :], int(match["of"]))
@@ -154,7 +154,7 @@ def _folder(folder: Path) -> CorpusFiles:
     used = {*train, *validation}
     beside = [
         entry.name + "/" * entry.is_dir()
-        for entry in _entries(folder)
+        for entry in visible_entries(folder)
         if entry not in used and not any(entry in file.parents for file in used)
     ]
     return CorpusFiles(train, validation, beside)
@@ -162,7 +162,7 @@ def _folder(folder: Path) -> CorpusFiles:
 
 def _all_files(folder: Path, validation: list[Path]) -> tuple[list[Path], list[Path]]:
     """Every file of a folder without train.*: training text unless its name says otherwise."""
-    files = [file for file in _entries(folder) if file.is_file() and stem_of(file, SUFFIXES)]
+    files = [file for file in visible_entries(folder) if file.is_file() and stem_of(file, SUFFIXES)]
     held = [file for file in files if _VALIDATION.match(file.name)]
     test = [file for file in files if _TEST.match(file.name)]
     train = [file for file in files if file not in held and file not in test]
@@ -180,7 +180,7 @@ def _all_files(folder: Path, validation: list[Path]) -> tuple[list[Path], list[P
 
 def _content(folder: Path) -> str:
     """What is in a folder, in words; of its folders, those with files that could be read."""
-    entries = _entries(folder)
+    entries = visible_entries(folder)
     if not entries:
         return "it is empty"
     names = [entry.name + "/" * entry.is_dir() for entry in entries]
@@ -189,7 +189,7 @@ def _content(folder: Path) -> str:
     inner = [
         entry
         for entry in entries
-        if entry.is_dir() and any(stem_of(file, SUFFIXES) for file in _entries(entry))
+        if entry.is_dir() and any(stem_of(file, SUFFIXES) for file in visible_entries(entry))
     ]
     way = f" (name {inner[0]} to read the files in it)" if inner else ""
     return f"it has {shown}{more}{way}"

@@ -11,6 +11,7 @@ from entromask.errors import DependencyMissingError, InputError
 from entromask.glue.data import check_tasks, load_task
 from entromask.settings import settings
 from entromask.spec import Evaluation, TaskSource
+from tests.entromask.text.containers import FORMATS, PACKINGS, pack, table
 
 from .conftest import two_class_rows, write_rows
 
@@ -320,3 +321,41 @@ def test_what_others_start_from_is_checked_too(glue_dir: Path, tmp_path: Path) -
     with pytest.raises(InputError, match="task mnli: no folder"):
         check_tasks(evaluation)
     check_tasks(evaluation.model_copy(update={"intermediate": None}))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("layout", ["file", "shards", "BLiMP"])
+def test_every_format_packing_and_layout_gives_the_same_rows(
+    tmp_path: Path, suffix: str, packing: str, layout: str
+) -> None:
+    pairs: list[dict[str, object]] = [
+        {
+            "sentence_good": f"good {row}",
+            "sentence_bad": f"bad {row}",
+            "linguistics_term": "term",
+            "UID": "paradigm",
+        }
+        for row in range(5)
+    ]
+    task, rows = ("blimp", pairs) if layout == "BLiMP" else ("cola", list(COLA))
+    parts = {"train": rows, "validation": rows}
+    if layout == "shards":
+        parts = {
+            f"{split}-0000{number}-of-00002": rows[number * 2 :][:2]
+            for split in ("train", "validation")
+            for number in (0, 1)
+        }
+    elif layout == "BLiMP":
+        parts = {"a": rows[:3], "b": rows[3:]}
+    (tmp_path / task).mkdir()
+    for name, part in parts.items():
+        file = tmp_path / task / f"{name}{suffix}{packing}"
+        file.write_bytes(pack(table(suffix, part), packing))
+    data = load_task(task, local(tmp_path))
+    names = [name for name in rows[0] if name in data.splits["validation"]]
+    for name in names:
+        assert data.splits["validation"][name] == [row[name] for row in rows]
+    assert data.rows == len(rows)
+    used = 0 if layout == "BLiMP" else 4
+    assert data.train_rows == {"used": used, "of": used}

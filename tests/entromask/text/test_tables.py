@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,21 @@ def test_booleans_and_numbers_keep_their_kind(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_text(json.dumps({"label": 1.5}))
     assert column(file, "label") == [1.5]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json.zst", "a.csv.gz", "a.tsv", "a.csv"])
+def test_a_large_file_is_read_in_little_memory(tmp_path: Path, name: str) -> None:
+    suffix = f".{name.split('.')[1]}"
+    texts = [f"document {number} of many, long enough to count\n\n" for number in range(100_000)]
+    if suffix == ".tsv":
+        texts = [text.strip() for text in texts]
+    content = "".join(texts).encode() if suffix == ".txt" else b""
+    file = tmp_path / name
+    content = content or table(suffix, [{"text": text} for text in texts])
+    file.write_bytes(pack(content, file.suffix))
+    tracemalloc.start()
+    count = sum(1 for _ in read_documents(file, "text"))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == len(texts)
+    assert peak < 2_000_000 < len(content)
