@@ -6,16 +6,16 @@ In a process of its own, with a bound on its memory: what a hostile file brings 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import re
 import resource
 import sys
-import zlib
 from pathlib import Path
 
 from entromask.errors import EntromaskError, InputError
-from entromask.text.files import SUFFIXES, read_documents, suffix_of
+from entromask.text.files import SUFFIXES, read_documents
+from entromask.text.tables import allowed_suffixes, suffix_of
+from entromask.text.unpacking import file_errors, opened, packed_suffix
 
 # Real text shrinks to a third or a tenth; deflate at its limit to a thousandth. Small files may
 # repeat themselves as they like.
@@ -31,7 +31,8 @@ _BEGINNINGS = {
     b"\x28\xb5\x2f\xfd": "a zstd file",
     b"\xfd7zXZ": "an xz file",
 }
-_SUFFIXES = f"allowed: {', '.join(SUFFIXES)}, each also .gz"
+_SUFFIXES = f"allowed: {allowed_suffixes(SUFFIXES)}"
+_PACKED = {".gz": "a gzip file", ".zst": "a zstd file"}
 
 
 class BombError(InputError):
@@ -49,7 +50,7 @@ def format_of(name: str) -> str:
         last = "".join(Path(name).suffixes[-2:])[-40:]
         described = f"has the suffix '{last}'" if last else "has no suffix"
         raise InputError(f"the file's name {described}; {_SUFFIXES}", "rename it to what it is")
-    return suffix.lstrip(".") + (".gz" if name.lower().endswith(".gz") else "")
+    return suffix.lstrip(".") + packed_suffix(name)
 
 
 def check(file: Path, column: str, limit: int) -> None:
@@ -64,17 +65,17 @@ def check(file: Path, column: str, limit: int) -> None:
     """
     if file.stat().st_size == 0:
         raise InputError(f"{file} is empty", "send a file with text in it")
-    packed = file.name.endswith(".gz")
+    packed = packed_suffix(file.name)
     suffix = suffix_of(file)
     with file.open("rb") as raw:
-        _check_beginning(file, raw.read(8), "a gzip file" if packed else _kind(suffix))
+        _check_beginning(file, raw.read(8), _PACKED[packed] if packed else _kind(suffix))
     if packed:
         _check_unpacked(file, limit, suffix)
     words, length = False, 0
-    for text, _ in read_documents(file, column):
-        length += len(text)
+    for document in read_documents(file, column):
+        length += len(document.text)
         _check_length(file, length, limit)
-        words = words or _WORD.search(text) is not None
+        words = words or _WORD.search(document.text) is not None
     if not words:
         raise InputError(f"{file} holds no words", "send a file with text in it")
 
@@ -97,18 +98,12 @@ def _check_beginning(file: Path, head: bytes, wanted: str | None) -> None:
 
 def _check_unpacked(file: Path, limit: int, suffix: str) -> None:
     unpacked = 0
-    try:
-        with gzip.open(file) as stream:
-            while block := stream.read(_CHUNK):
-                if not unpacked:
-                    _check_beginning(file, block[:8], _kind(suffix))
-                unpacked += len(block)
-                _check_length(file, unpacked, limit)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(
-            f"{file} is not a whole gzip file ({str(error).rstrip('.').lower()})",
-            "pack it again, or send it unpacked",
-        ) from None
+    with file_errors(file), opened(file) as (stream, _):
+        while block := stream.read(_CHUNK):
+            if not unpacked:
+                _check_beginning(file, block[:8], _kind(suffix))
+            unpacked += len(block)
+            _check_length(file, unpacked, limit)
 
 
 def _check_length(file: Path, length: int, limit: int) -> None:

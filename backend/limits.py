@@ -16,6 +16,7 @@ from limits.strategies import FixedWindowRateLimiter
 
 from backend.problems import ProblemError
 from entromask.errors import InputError
+from entromask.text.unicode import replace_surrogates
 
 JSON_LIMIT = 1_000_000
 DEPTH_LIMIT = 40
@@ -38,7 +39,9 @@ class StrictRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
-            self._json = parse_json(await self.body())
+            # A preview is of any text; nothing of it is stored, and its model makes it Unicode.
+            any_text = self.url.path.endswith("/previews")
+            self._json = parse_json(await self.body(), any_text)
         return self._json
 
     async def _bounded(self) -> bytes:
@@ -81,8 +84,11 @@ def _too_large() -> NoReturn:
     )
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, any_text: bool = False) -> Any:
     """The value of a JSON body.
+
+    Args:
+        any_text: let halves of surrogate pairs pass.
 
     Raises:
         ProblemError: not UTF-8, not JSON, nested too deeply, or with NaN, infinities or characters
@@ -101,11 +107,11 @@ def parse_json(body: bytes) -> Any:
     except ValueError:
         # Python refuses integers of thousands of digits.
         raise _invalid("the body holds a number with too many digits") from None
-    _check_values(data)
+    _check_values(data, any_text)
     return data
 
 
-def _check_values(data: Any) -> None:
+def _check_values(data: Any, any_text: bool) -> None:
     level = [data]
     for _ in range(DEPTH_LIMIT):
         if not level:
@@ -118,18 +124,18 @@ def _check_values(data: Any) -> None:
             elif isinstance(value, list):
                 below += value
             else:
-                _check_value(value)
+                _check_value(value, any_text)
         level = below
     raise _too_deep()
 
 
-def _check_value(value: Any) -> None:
+def _check_value(value: Any, any_text: bool) -> None:
     if isinstance(value, float) and not math.isfinite(value):
         raise _invalid("the body holds a number that is too large")
     if isinstance(value, str):
         if "\0" in value:
             raise _invalid("the body holds the character U+0000, which cannot be stored")
-        if any("\ud800" <= letter <= "\udfff" for letter in value):
+        if not any_text and replace_surrogates(value)[1]:
             raise _invalid("the body holds half of a surrogate pair, which is no character")
 
 

@@ -215,7 +215,7 @@ def _glue(here: Settings) -> Iterator[Check]:
             "ENTROMASK_GLUE_DIR",
             "note",
             "not set: GLUE and BLiMP come from the Hub, or from evaluation.source",
-            "set it to folders with <task>/<split>.jsonl, .parquet or .tsv, separated by ':'",
+            "set it to folders with <task>/<split>.jsonl, .csv, .tsv or .parquet, separated by ':'",
         )
         return
     for folder in here.glue_folders:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from transformers import PreTrainedTokenizerBase
 
+    from entromask.glue.data import TaskSummary
     from entromask.modeling.masked_lm import SparseMaskedLM
+    from entromask.text.corpus import Corpus
     from entromask.text.packing import PackedCorpus
 
 
@@ -56,7 +58,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     from entromask.training.batches import Batches
     from entromask.training.schedule import Schedule
 
-    check_tasks(spec.evaluation)
+    tasks = check_tasks(spec.evaluation)
     references = _references(spec, folder)
     for reference in references.values():
         model_source(reference)
@@ -88,6 +90,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
             spec.corpus.max_tokens,
             on_progress,
         )
+    _show_text(folder, corpus, packed, tasks)
     # Refuses a batch that the corpus cannot fill.
     batches = Batches(
         packed.train, spec.pretraining.batch_size, spec.seed, 0, accelerator.num_processes
@@ -119,6 +122,19 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     }
     passing = {name: models[name] for name, one in references.items() if one.checkpoint is not None}
     return Inputs(tokenizer, packed, model, teacher, facts, passing)
+
+
+def _show_text(
+    folder: RunFolder, corpus: Corpus, packed: PackedCorpus, tasks: list[TaskSummary]
+) -> None:
+    """Shows how much text and how many rows were read, and what to know of them."""
+    folder.emit("text", message=packed.text.summary())
+    if corpus.left_out:
+        folder.emit("text", message=f"not read, beside the corpus: {', '.join(corpus.left_out)}")
+    for task in tasks:
+        folder.emit("text", message=task.summary)
+    for warning in (*packed.text.warnings(), *(one for task in tasks for one in task.warnings)):
+        folder.emit("warning", message=warning)
 
 
 def keep_passing(folder: RunFolder, inputs: Inputs) -> None:

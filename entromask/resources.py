@@ -6,10 +6,11 @@ losses and entropies in nats.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
+from entromask.text.unicode import replace_surrogates
 from entromask.wire.base import Page, Request, Resource
 from entromask.wire.comparison import (
     MOST_COMPARED,
@@ -297,10 +298,16 @@ class NewModel(Request):
     revision: str | None = None
 
 
+def _unicode(text: Any) -> Any:
+    return replace_surrogates(text)[0] if isinstance(text, str) else text
+
+
 class PreviewRequest(Request):
     """What POST /v1/previews takes."""
 
-    text: str = Field(max_length=100_000)
+    text: Annotated[str, BeforeValidator(_unicode)] = Field(
+        max_length=100_000, description="half of a surrogate pair is read as U+FFFD"
+    )
     model: dict[str, Any] = Field(
         description="{run: ID} | {run: ID, checkpoint: STEP} | {path: FOLDER} | {hub: NAME}; a "
         "checkpoint also of a run that is not finished"

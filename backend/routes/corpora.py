@@ -34,13 +34,14 @@ _FORM = {
         "file": {
             "type": "string",
             "format": "binary",
-            "description": "a .txt, .jsonl or .parquet file, also .gz, in UTF-8",
+            "description": "a .txt, .jsonl, .json, .csv, .tsv or .parquet file, also .gz or .zst, "
+            "in UTF-8",
         },
         "name": {**_NAME, "description": "shown in lists; default: the file's name"},
         "column": {
             **_NAME,
             "default": "text",
-            "description": "the text column of .jsonl and .parquet; a spec names it too",
+            "description": "the text column of all but .txt, nested as `a.b`; a spec names it too",
         },
     },
 }

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +25,7 @@ from entromask.masking.scoring import evaluating
 from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.text.tokenizer import encode_with_offsets, word_encoder
+from entromask.text.unicode import replace_surrogates
 
 # Every token is hidden once, in a pass of its own: the time grows with the square of a window.
 MOST_TOKENS = 4096
@@ -86,8 +86,9 @@ def preview(
 
     Args:
         model: a masked language model; left on its device and in the mode it was in.
-        text: at most MOST_TOKENS tokens. Longer than the model's rows (at most LONGEST_WINDOW):
-            read in windows that do not overlap, with a sentence in `warnings`.
+        text: at most MOST_TOKENS tokens; half of a surrogate pair is read as U+FFFD. Longer than
+            the model's rows (at most LONGEST_WINDOW): read in windows that do not overlap. Both
+            with a sentence in `warnings`.
         presets: names; their masks are drawn from `seed`, as for a run's first epoch.
         rate: of masking; None: each preset's own.
         masked: positions of tokens to hide.
@@ -101,6 +102,7 @@ def preview(
             tokenizer do not fit, or the model's predictions are not finite.
     """
     sparse = model if isinstance(model, SparseMaskedLM) else SparseMaskedLM(model)
+    text, replaced = replace_surrogates(text)
     _check_arguments(text, seed, top, progress)
     maskings = resolved_presets(presets, rate)
     check_tokenizer(tokenizer)
@@ -124,7 +126,7 @@ def preview(
         "tokens": tokens,
         "presets": entries,
         "agreement": agreement(entries),
-        "warnings": _warnings(windows, tokens),
+        "warnings": [*_replaced(replaced), *_warnings(windows, tokens)],
     }
 
 
@@ -132,8 +134,6 @@ def _check_arguments(text: str, seed: int, top: int, progress: float) -> None:
     if not text.strip():
         what = "is empty" if not text else "has nothing but white space"
         raise InputError(f"text: {what}", "give a sentence or two")
-    if re.search("[\ud800-\udfff]", text):
-        raise InputError("text: holds half a character (a lone surrogate)", "send UTF-8 text")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise InputError(f"seed: {seed!r} is not a whole number from 0 to {2**32 - 1}")
     if isinstance(top, bool) or not isinstance(top, int) or not 0 <= top <= MOST_PREDICTIONS:
@@ -300,6 +300,16 @@ def _predictions(
             pairs = zip(ids, names, shares, strict=True)
             found.append([{"id": i, "token": t, "probability": p} for i, t, p in pairs])
     return found
+
+
+def _replaced(count: int) -> list[str]:
+    if not count:
+        return []
+    if count == 1:
+        return ["1 character of the text is half of a surrogate pair and was read as U+FFFD"]
+    return [
+        f"{count:,} characters of the text are halves of surrogate pairs and were read as U+FFFD"
+    ]
 
 
 def _warnings(windows: list[Window], tokens: list[dict[str, Any]]) -> list[str]:

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from entromask.errors import InputError
+from entromask.text.unicode import replace_surrogates
 
 # Control characters could move the cursor or change a terminal's state.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -76,7 +77,7 @@ def preview(
         print(json.dumps(result, ensure_ascii=False))
         return
     console = Console(highlight=False)
-    for part in _parts(words, result):
+    for part in _parts(replace_surrogates(words)[0], result):
         console.print(part, soft_wrap=isinstance(part, Text))
     for warning in result["warnings"]:
         print(f"warning: {warning}", file=sys.stderr)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from entromask.errors import InputError
-from entromask.glue.files import find_split, read_rows
 from entromask.glue.tasks import TASKS, Task
 from entromask.settings import settings
 from entromask.spec import Evaluation, TaskSource
+from entromask.text.folders import split_files, stem_of, visible_entries
+from entromask.text.statistics import Notes
+from entromask.text.tables import TABLE_SUFFIXES, allowed_suffixes, missing_column, read_table
+from entromask.text.unicode import replace_surrogates
 
 Columns = dict[str, list[Any]]
 
@@ -22,13 +25,16 @@ BLIMP_ON_HUB = "nyu-mll/blimp"
 # Beside the two sentences: the phenomenon and the paradigm of a minimal pair.
 _BLIMP_COLUMNS = ("sentence_good", "sentence_bad", "linguistics_term", "UID")
 _SIMILARITY = (0.0, 5.0)
+_FILES = (
+    f"<split>{allowed_suffixes(TABLE_SUFFIXES)}, or its shards <split>-00000-of-00002, or a folder "
+    "of save_to_disk"
+)
 _LAYOUT = (
-    "a local folder holds DIR/<task>/<split>.jsonl, .parquet, .tsv or .csv (also .gz), with the "
-    "columns of nyu-mll/glue; set evaluation.source.local or ENTROMASK_GLUE_DIR"
+    f"a local folder holds DIR/<task>/ with {_FILES}, with the columns of nyu-mll/glue; set "
+    "evaluation.source.local or ENTROMASK_GLUE_DIR"
 )
 _USER_LAYOUT = (
-    "the folder of a user task holds <split>.jsonl, .parquet, .tsv or .csv (also .gz), with its "
-    "text columns and the column label"
+    f"the folder of a user task holds {_FILES}, with its text columns and the column label"
 )
 # Of the sample of training rows: the same for every fine-tuning seed.
 _SEED = 0
@@ -42,7 +48,8 @@ class TaskData:
     `label` as a list of int (float for a regression; BLiMP has none). `fingerprint` is the
     SHA-256 of those that are trained on and scored, `test_fingerprint` that of `test`, the splits
     that are only predicted (their labels are -1). `train_of` is the number of training rows that
-    the ones here were drawn from; None where there is no limit.
+    the ones here were drawn from; None where there is no limit. `notes` counts characters that
+    were not Unicode, and suspiciously long fields.
     """
 
     task: Task
@@ -51,6 +58,7 @@ class TaskData:
     test: tuple[str, ...] = ()
     test_fingerprint: str = ""
     train_of: int | None = None
+    notes: Notes = field(default_factory=Notes)
 
     def references(self, split: str) -> list[Any]:
         """The labels of `split`."""
@@ -62,9 +70,23 @@ class TaskData:
         return sum(_length(self.splits[split]) for split in self.task.evaluation)
 
     @property
-    def train_rows(self) -> dict[str, Any]:
-        """How many training rows are used, and of how many."""
-        return {"used": _length(self.splits["train"]), "of": self.train_of}
+    def train_rows(self) -> dict[str, int]:
+        """How many training rows are used, and of how many; zero-shot tasks have none."""
+        used = _length(self.splits.get("train", {}))
+        return {"used": used, "of": used if self.train_of is None else self.train_of}
+
+    def summary(self) -> str:
+        """The numbers of rows in one line."""
+        used, of = self.train_rows["used"], self.train_rows["of"]
+        training = f"{used:,} training rows" + (f" of {of:,}" if of > used else "")
+        scored = f"{self.rows:,} {'pairs' if self.task.kind == 'minimal-pairs' else 'rows'}"
+        predicted = sum(_length(self.splits[split]) for split in self.test)
+        return (
+            f"task {self.task.name}: "
+            + (f"{training}, " if used else "")
+            + f"{scored} scored"
+            + (f", {predicted:,} predicted" if predicted else "")
+        )
 
     @property
     def scored(self) -> bool:
@@ -109,21 +131,22 @@ def load_task(
         DependencyMissingError: the Hub cannot be reached.
     """
     task = TASKS[task] if isinstance(task, str) else task
+    notes = Notes()
     if task.kind == "demo":
         from entromask.glue.demo import demo_splits
 
         splits = demo_splits(task.name)
-        return _task_data(task, splits, {}, max_train_rows)
-    reader = _reader(task, source)
+        return _task_data(task, splits, {}, max_train_rows, notes)
+    reader = _reader(task, source, notes)
     splits = {split: reader.read(split) for split in task.evaluation}
     if task.trained_on is not None:
-        splits["train"] = load_training(task, source)
+        splits["train"] = load_training(task, source, notes)
     elif task.kind != "minimal-pairs":
         splits["train"] = reader.read(task.train)
     unlabelled = {split for split in splits if _unlabelled(splits[split])}
     wanted = [split for split in task.test if test or split in unlabelled]
     tests = {split: splits.get(split) or reader.read_test(split) for split in wanted}
-    return _task_data(task, splits, tests, max_train_rows)
+    return _task_data(task, splits, tests, max_train_rows, notes)
 
 
 def task_on_hub(task: Task, source: TaskSource | None) -> bool:
@@ -132,22 +155,34 @@ def task_on_hub(task: Task, source: TaskSource | None) -> bool:
     return task.kind not in ("demo", "user") and not folders
 
 
-def load_training(task: Task, source: TaskSource | None) -> Columns:
+def load_training(task: Task, source: TaskSource | None, notes: Notes | None = None) -> Columns:
     """The training rows of the task that `task` is trained on, under the names of its columns."""
     parent = TASKS[str(task.trained_on)]
-    rows = _reader(parent, source).read("train")
+    rows = _reader(parent, source, notes or Notes()).read("train")
     renamed = dict(zip(parent.columns, task.columns, strict=True))
     return {renamed.get(column, column): values for column, values in rows.items()}
 
 
-def check_tasks(evaluation: Evaluation) -> None:
+@dataclass(frozen=True)
+class TaskSummary:
+    """What a run shows of a task as it starts: its numbers of rows, and what is odd in them."""
+
+    summary: str
+    warnings: list[str]
+
+
+def check_tasks(evaluation: Evaluation) -> list[TaskSummary]:
     """Reads and checks all data of an evaluation; writes nothing.
 
     Raises:
         InputError, DependencyMissingError: as `load_task`, for the first task that fails.
     """
-    for name in needed_tasks(evaluation):
-        load_for(evaluation, name)
+    return [_summary(load_for(evaluation, name)) for name in needed_tasks(evaluation)]
+
+
+def _summary(data: TaskData) -> TaskSummary:
+    warnings = [f"task {data.task.name}: {warning}" for warning in data.notes.warnings()]
+    return TaskSummary(data.summary(), warnings)
 
 
 def needed_tasks(evaluation: Evaluation) -> list[str]:
@@ -159,8 +194,8 @@ def needed_tasks(evaluation: Evaluation) -> list[str]:
 class _LocalReader:
     """A task's folder: the first of the candidates that there is."""
 
-    def __init__(self, task: Task, candidates: list[Path]) -> None:
-        self.task = task
+    def __init__(self, task: Task, candidates: list[Path], notes: Notes) -> None:
+        self.task, self.notes = task, notes
         found = [folder for folder in candidates if folder.is_dir()]
         if not found:
             where = ", ".join(str(folder) for folder in candidates)
@@ -175,28 +210,49 @@ class _LocalReader:
         return self._read(split, self.task.columns)
 
     def _read(self, split: str, names: tuple[str, ...]) -> Columns:
-        if self.task.kind == "minimal-pairs":
-            # One file or one file a paradigm, whatever their names.
-            files = sorted([*self.folder.glob("*.jsonl"), *self.folder.glob("*.jsonl.gz")])
-            wanted = "*.jsonl or *.jsonl.gz"
-        else:
-            files = find_split(self.folder, split)
-            wanted = f"{split}.jsonl, .parquet, .tsv or .csv (also .gz)"
+        try:
+            files = self._files(split)
+            parts = [self._rows(file, names) for file in files]
+        except InputError as error:
+            raise InputError(f"task {self.task.name}: {error.message}", error.hint) from None
         if not files:
+            wanted = "table" if self.task.kind == "minimal-pairs" else f"{split}.* file"
             raise InputError(
                 f"task {self.task.name}: the split '{split}' is missing: no {wanted} in "
-                f"{self.folder}",
+                f"{self.folder}; allowed: {allowed_suffixes(TABLE_SUFFIXES)}",
                 _missing_hint(self.task, split),
             )
-        parts = [_checked(self.task, names, read_rows(file, names), str(file)) for file in files]
-        return {column: [v for part in parts for v in part[column]] for column in parts[0]}
+        rows = {name: [v for part, _ in parts for v in part[name]] for name in names}
+        origins = [origin for _, part in parts for origin in part]
+        where = str(files[0] if len(files) == 1 else self.folder)
+        return _checked(self.task, names, rows, where, origins, self.notes)
+
+    def _files(self, split: str) -> list[Path]:
+        if self.task.kind != "minimal-pairs":
+            return split_files(self.folder, split, TABLE_SUFFIXES)
+        # One file or one file a paradigm, whatever their names; copies in another format are none.
+        files = visible_entries(self.folder)
+        by_format = ([f for f in files if stem_of(f, [suffix])] for suffix in TABLE_SUFFIXES)
+        return next((found for found in by_format if found), [])
+
+    def _rows(self, file: Path, names: tuple[str, ...]) -> tuple[Columns, list[str]]:
+        """The columns of a file, and where each of its rows is."""
+        values: list[list[Any]] = []
+        origins: list[str] = []
+        for row in read_table(file, names, _columns_hint(self.task)):
+            values.append(row.values)
+            origins.append(f"{file}, {row.origin}")
+            if row.long_field:
+                self.notes.add_long_field(f"{file.name}, line {row.long_field:,}")
+        columns = zip(*values, strict=True) if values else ((),) * len(names)
+        return dict(zip(names, map(list, columns), strict=True)), origins
 
 
 class _HubReader:
     """A task's configuration in a data set of the Hub."""
 
-    def __init__(self, task: Task, name: str) -> None:
-        self.task = task
+    def __init__(self, task: Task, name: str, notes: Notes) -> None:
+        self.task, self.notes = task, notes
         self._dataset = name
 
     def read(self, split: str) -> Columns:
@@ -229,19 +285,30 @@ class _HubReader:
                 "use nyu-mll/glue, or a copy with the same splits",
             )
         rows = loaded[split]
-        columns = {name: list(rows[name]) for name in names if name in rows.column_names}
-        return _checked(self.task, names, columns, f"{origin}, split {split}")
+        origin += f", split {split}"
+        for name in names:
+            if name not in rows.column_names:
+                raise missing_column(
+                    f"task {self.task.name}: {origin}",
+                    name,
+                    rows.column_names,
+                    _columns_hint(self.task),
+                )
+        columns = {name: list(rows[name]) for name in names}
+        origins = [f"{origin}, row {number:,}" for number in range(1, len(rows) + 1)]
+        return _checked(self.task, names, columns, origin, origins, self.notes)
 
 
-def _reader(task: Task, source: TaskSource | None) -> _LocalReader | _HubReader:
+def _reader(task: Task, source: TaskSource | None, notes: Notes) -> _LocalReader | _HubReader:
     if task.folder is not None:
-        return _LocalReader(task, [Path(task.folder).expanduser()])
+        return _LocalReader(task, [Path(task.folder).expanduser()], notes)
     folders = settings().glue_folders if source is None else source.folders
     if folders:
-        return _LocalReader(task, [Path(folder).expanduser() / task.name for folder in folders])
+        candidates = [Path(folder).expanduser() / task.name for folder in folders]
+        return _LocalReader(task, candidates, notes)
     if task.kind == "minimal-pairs":
-        return _HubReader(task, BLIMP_ON_HUB)
-    return _HubReader(task, source.hub if source and source.hub else GLUE_ON_HUB)
+        return _HubReader(task, BLIMP_ON_HUB, notes)
+    return _HubReader(task, source.hub if source and source.hub else GLUE_ON_HUB, notes)
 
 
 def _columns(task: Task) -> tuple[str, ...]:
@@ -261,62 +328,105 @@ def _missing_hint(task: Task, split: str) -> str:
     return _layout(task)
 
 
-def _checked(task: Task, names: tuple[str, ...], rows: Columns, origin: str) -> Columns:
-    """These columns of `rows`, every value checked; rows are counted from 1 in messages."""
-    for name in names:
-        if name not in rows:
-            raise InputError(
-                f"task {task.name}: {origin} has no column '{name}', only {', '.join(rows)}",
-                f"the columns of {task.name} are {', '.join(_columns(task))}",
-            )
-    columns = {name: rows[name] for name in names}
-    if _length(columns) == 0:
-        raise InputError(f"task {task.name}: {origin} has no rows", _layout(task))
+def _columns_hint(task: Task) -> str:
+    return f"the columns of {task.name} are {', '.join(_columns(task))}"
+
+
+def _checked(
+    task: Task,
+    names: tuple[str, ...],
+    rows: Columns,
+    where: str,
+    origins: list[str],
+    notes: Notes,
+) -> Columns:
+    """These columns of `rows`, every value checked, as Unicode and as numbers.
+
+    Args:
+        where: all of the rows, for messages.
+        origins: each of them.
+        notes: what is replaced is counted there.
+    """
+    if not origins:
+        raise InputError(f"task {task.name}: {where} has no rows", _layout(task))
+    columns = dict(rows)
     for name in names:
         if name == "label":
-            columns[name] = _labels(task, columns[name], origin)
+            columns[name] = _labels(task, rows[name], origins)
             continue
-        for number, value in enumerate(columns[name], 1):
+        columns[name] = []
+        for value, origin in zip(rows[name], origins, strict=True):
             if not isinstance(value, str):
                 raise InputError(
-                    f"task {task.name}: row {number} of {origin} has {value!r} in the column "
-                    f"'{name}', which holds text",
+                    f"task {task.name}: {origin} has {value!r} in the column '{name}', which holds "
+                    "text",
                     "mend or remove the row",
                 )
+            text, replaced = replace_surrogates(value)
+            if replaced:
+                notes.add_replaced(replaced, origin)
+            columns[name].append(text)
     return columns
 
 
-def _labels(task: Task, values: list[Any], origin: str) -> list[Any]:
+def _labels(task: Task, values: list[Any], origins: list[str]) -> list[Any]:
     """The labels as numbers."""
     if task.kind == "diagnostic" and all(_integer(value) == -1 for value in values):
         return [-1] * len(values)
     labels: list[Any] = []
-    for number, value in enumerate(values, 1):
+    for value, origin in zip(values, origins, strict=True):
         label = _label(task, value)
         if label is None:
             raise InputError(
-                f"task {task.name}: row {number} of {origin} has the label {value!r}; a label "
-                f"of {task.name} is {_allowed(task)}",
-                "-1 marks rows without a label, which cannot be scored or trained on"
-                if _number(value) == -1
-                else "mend or remove the row",
+                f"task {task.name}: {origin} has the label {value!r}; a label of {task.name} is "
+                f"{_allowed(task)}",
+                _label_hint(task, value),
             )
         labels.append(label)
     return labels
 
 
+def _label_hint(task: Task, value: Any) -> str:
+    if _number(value) == -1:
+        return "-1 marks rows without a label, which cannot be scored or trained on"
+    if task.label_names and _boolean(value) is not None:
+        return "name the labels 'false' and 'true', or write labels: 2 to read them as 0 and 1"
+    return "mend or remove the row"
+
+
 def _label(task: Task, value: Any) -> int | float | None:
     """A label of the file as a number; None where it is none of the task's."""
     if task.label_names:
-        # Names may be numbers, such as stars, which a .jsonl file need not quote.
-        text = str(value) if type(value) in (str, int) else None
-        return task.label_names.index(text) if text in task.label_names else None
+        return _named(task.label_names, value)
     if task.labels:
-        label = _integer(value)
+        truth = _boolean(value)
+        label = _integer(value) if truth is None else int(truth)
         return label if label is not None and 0 <= label < task.labels else None
     number = _number(value)
     low, high = _range(task)
     return number if number is not None and low <= number <= high else None
+
+
+def _named(names: tuple[str, ...], value: Any) -> int | None:
+    """The number of the label that a value names."""
+    truth = _boolean(value)
+    if isinstance(value, str | bool) and str(value) in names:
+        return names.index(str(value))
+    if truth is not None:
+        # The spelling of a boolean is that of the program that wrote the file.
+        spelt = [name.casefold() for name in names]
+        name = str(truth).casefold()
+        return spelt.index(name) if spelt.count(name) == 1 else None
+    # Names may be numbers, such as stars, which a .jsonl file need not quote.
+    number = None if isinstance(value, str) else _integer(value)
+    return names.index(str(number)) if str(number) in names else None
+
+
+def _boolean(value: Any) -> bool | None:
+    """A boolean, also from the text of a .csv file; None where it is none."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.casefold()) if isinstance(value, str) else None
 
 
 def _allowed(task: Task) -> str:
@@ -351,7 +461,11 @@ def _unlabelled(columns: Columns) -> bool:
 
 
 def _task_data(
-    task: Task, splits: dict[str, Columns], tests: dict[str, Columns], max_train_rows: int | None
+    task: Task,
+    splits: dict[str, Columns],
+    tests: dict[str, Columns],
+    max_train_rows: int | None,
+    notes: Notes,
 ) -> TaskData:
     train_of = None
     if max_train_rows is not None and "train" in splits:
@@ -366,6 +480,7 @@ def _task_data(
         tuple(tests),
         _digest(task.name, tests) if tests else "",
         train_of,
+        notes,
     )
 
 

@@ -60,10 +60,10 @@ def evaluate(
         BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
         seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
-        from; `train_rows` (used, of), where their number is limited. Of a fine-tuning also
-        `training` (`learning_rate`, `batch_size`, `epochs`; by seed `steps` and `converged`) and
-        `converged`, whether the training of every seed had. A task whose rows have no
-        labels (AX) is not in the table; the predictions of test splits are in its files.
+        from; `train_rows` (used, of); `replaced_characters`, where texts were not Unicode. Of a
+        fine-tuning also `training` (`learning_rate`, `batch_size`, `epochs`; by seed `steps` and
+        `converged`) and `converged`, whether the training of every seed had. A task whose rows
+        have no labels (AX) is not in the table; the predictions of test splits are in its files.
 
     Raises:
         InputError: the model folder or the data cannot be used; nothing is written then.
@@ -259,6 +259,7 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         for name in first["metrics"]
     }
     more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
+    replaced = data.notes.replaced_characters
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     trainings = {str(seed): r["training"] for seed, r in results.items() if "training" in r}
     return {
@@ -272,7 +273,8 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         **{name: first[name] for name in more if name in first},
         **({"stopping": stopping} if stopping else {}),
         **(_training(trainings) if trainings else {}),
-        **({"train_rows": data.train_rows} if data.train_of is not None else {}),
+        "train_rows": data.train_rows,
+        **({"replaced_characters": replaced} if replaced else {}),
     }
 
 

@@ -17,11 +17,15 @@ class BuiltinCorpus(Part):
 
 
 class LocalCorpus(Part):
-    """A text file, or a folder with train.* and optionally validation.*."""
+    """A file of text, or a folder of such files."""
 
     source: Literal["local"] = Field(description="files of this machine")
-    path: str = Field(min_length=1, description=".txt, .jsonl or .parquet, also .gz, or a folder")
-    column: str = Field("text", description="the text column of .jsonl and .parquet")
+    path: str = Field(
+        min_length=1,
+        description=".txt, .jsonl, .json, .csv, .tsv or .parquet, also .gz or .zst, or a folder of "
+        "them, or one of `save_to_disk`",
+    )
+    column: str = Field("text", description="the text column of all but .txt, nested as `a.b`")
     max_tokens: int | None = Field(None, ge=1, description="use at most this many training tokens")
 
 
@@ -48,7 +52,7 @@ class UploadCorpus(Part):
     id: str = Field(
         pattern=r"^[A-Za-z0-9_-]{1,64}$", description="an uploaded corpus, such as `corpus_0193f2`"
     )
-    column: str = Field("text", description="the text column of .jsonl and .parquet")
+    column: str = Field("text", description="the text column of all but .txt, nested as `a.b`")
     max_tokens: int | None = Field(None, ge=1, description="use at most this many training tokens")
 
 

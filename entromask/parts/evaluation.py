@@ -24,7 +24,9 @@ ProtocolName = Literal["fixed", "search", "paper-cards", "frozen"]
 class TaskSource(Part):
     """Where GLUE and BLiMP come from: local folders, or a data set on the Hub."""
 
-    local: str | list[str] | None = Field(None, description="DIR/<task>/<split>.jsonl|parquet|tsv")
+    local: str | list[str] | None = Field(
+        None, description="DIR/<task>/<split>.jsonl|json|csv|tsv|parquet"
+    )
     hub: str | None = Field(None, description="nyu-mll/glue, or a copy of it")
 
     @model_validator(mode="after")

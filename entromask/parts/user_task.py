@@ -31,15 +31,16 @@ class UserTask(Part):
 
     path: str = Field(
         min_length=1,
-        description="DIR/<split>.jsonl|parquet|tsv|csv, also .gz; the labels are in "
-        "the column `label`",
+        description="DIR/<split>.jsonl|json|csv|tsv|parquet, also .gz or .zst, its shards, or a "
+        "folder of `save_to_disk`; the labels are in the column `label`",
     )
     columns: list[str] = Field(
         min_length=1, max_length=2, description="the one or two columns with text"
     )
     labels: int | Literal["number"] | list[str] = Field(
-        description="the number of classes (labels 0, 1, …), the names of the classes as the files "
-        "have them, or `number` for a regression"
+        description="the number of classes (labels 0, 1, …; booleans are 0 and 1), the names of "
+        "the classes as the files have them (booleans are 'false' and 'true'), or `number` for a "
+        "regression"
     )
     metrics: list[str] = Field(
         default_factory=list,

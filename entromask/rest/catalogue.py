@@ -31,7 +31,7 @@ class Catalogue(Calls):
     """Calls that are about no run."""
 
     def upload_corpus(self, path: str | Path, name: str | None = None) -> Corpus:
-        """Uploads a `.txt`, `.jsonl` or `.parquet` file, optionally `.gz`.
+        """Uploads a `.txt`, `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet` file, also packed.
 
         A spec then names it: `corpus: {source: upload, id: ID}`.
 

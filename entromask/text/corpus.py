@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +16,10 @@ from entromask.settings import settings
 from entromask.text.builtin import builtin_documents
 from entromask.text.cache import write_once
 from entromask.text.documents import SPLITS, Split, Text, bounded, divided, held_out
-from entromask.text.files import SUFFIXES, read_documents, suffix_of
+from entromask.text.files import SUFFIXES, read_documents
+from entromask.text.folders import corpus_files
+from entromask.text.tables import suffix_of
+from entromask.text.unpacking import PACKED
 
 # Raise it when the same files come to give other documents.
 _VERSION = 1
@@ -25,11 +28,15 @@ _CHECKED = 1024 * 1024
 
 
 class Document(NamedTuple):
-    """One document; `position` of the corpus's `size` had been read when it was complete."""
+    """A document, or a part of one, in its split; the other fields are those of `Text`."""
 
     split: Split
     text: str
     position: int
+    begins: bool = True
+    replaced: int = 0
+    long_field: bool = False
+    origin: str = ""
 
 
 class Corpus:
@@ -39,6 +46,7 @@ class Corpus:
         name: for people.
         fingerprint: SHA-256 of the content and of all that decides how it is read.
         size: the unit of `Document.position`; 0 where nobody knows.
+        left_out: the names of what lies beside the corpus's files and is not read.
     """
 
     def __init__(
@@ -48,11 +56,13 @@ class Corpus:
         size: int,
         train: Callable[[], Iterator[Text]],
         validation: Callable[[], Iterator[Text]] | None = None,
+        left_out: Sequence[str] = (),
     ) -> None:
         """Without `validation`, about one document in 20 of `train` is held out for it."""
         self.name = name
         self.fingerprint = fingerprint
         self.size = size
+        self.left_out = left_out
         self._train = train
         self._validation = validation
 
@@ -81,13 +91,13 @@ class Corpus:
         ]
 
     def _mixed(self) -> Iterator[Document]:
-        for number, (text, position) in enumerate(divided(self._train())):
-            yield Document("validation" if held_out(number) else "train", text, position)
+        for number, document in enumerate(divided(self._train())):
+            yield Document("validation" if held_out(number) else "train", *document)
 
 
 def _labelled(split: Split, source: Callable[[], Iterator[Text]]) -> Iterator[Document]:
-    for text, position in source():
-        yield Document(split, text, position)
+    for document in source():
+        yield Document(split, *document)
 
 
 def open_corpus(corpus: spec.Corpus) -> Corpus:
@@ -124,31 +134,46 @@ def _builtin() -> Corpus:
 
 
 def _local(corpus: spec.LocalCorpus) -> Corpus:
-    train, validation = _find(Path(corpus.path).expanduser())
-    files = [train] if validation is None else [train, validation]
+    files = corpus_files(Path(corpus.path).expanduser())
 
-    def source(file: Path) -> Callable[[], Iterator[Text]]:
-        return lambda: read_documents(file, corpus.column)
+    def source(split: list[Path]) -> Callable[[], Iterator[Text]]:
+        return lambda: _documents(split, corpus.column)
 
-    for file in files:
-        _check(file, source(file))
-    parts = []
-    for file in files:
-        column = None if suffix_of(file) == ".txt" else corpus.column
-        parts.append([suffix_of(file), column, _content_hash(file)])
+    splits = [files.train, files.validation] if files.validation else [files.train]
+    for split in splits:
+        _check(split, source(split))
+    parts: list[Any] = [[_identity(file, corpus.column) for file in split] for split in splits]
+    if all(len(split) == 1 for split in splits):
+        parts = [part for (part,) in parts]
     return Corpus(
         corpus.path,
         fingerprint_of("local", parts),
-        sum(file.stat().st_size for file in files),
-        source(train),
-        None if validation is None else source(validation),
+        sum(file.stat().st_size for split in splits for file in split),
+        source(files.train),
+        source(files.validation) if files.validation else None,
+        left_out=files.left_out,
     )
+
+
+def _identity(file: Path, column: str) -> list[str | None]:
+    """What a file's documents depend on."""
+    suffix = suffix_of(file)
+    return [suffix, None if suffix == ".txt" else column, _content_hash(file)]
+
+
+def _documents(files: list[Path], column: str) -> Iterator[Text]:
+    """The documents of files one after the other; positions count on."""
+    before = 0
+    for file in files:
+        for document in read_documents(file, column):
+            yield document._replace(position=before + document.position)
+        before += file.stat().st_size
 
 
 def _uploaded(corpus: spec.UploadCorpus) -> spec.LocalCorpus:
     """The file that the service has stored for an upload; read like any local file."""
     folder = settings().corpora / corpus.id
-    names = {"corpus" + suffix + packed for suffix in SUFFIXES for packed in ("", ".gz")}
+    names = {"corpus" + suffix + packed for suffix in SUFFIXES for packed in ("", *PACKED)}
     files = [folder / name for name in sorted(names) if (folder / name).is_file()]
     if not files:
         raise InputError(
@@ -158,56 +183,19 @@ def _uploaded(corpus: spec.UploadCorpus) -> spec.LocalCorpus:
     return spec.LocalCorpus(source="local", path=str(files[0]), column=corpus.column)
 
 
-def _find(path: Path) -> tuple[Path, Path | None]:
-    """The training file, and the validation file if there is one."""
-    allowed = ", ".join(SUFFIXES) + ", each also .gz"
-    if path.is_dir():
-        train = _one_of(path, "train")
-        if train is None:
-            raise InputError(
-                f"the corpus folder {path} has no train.* file; allowed: {allowed}",
-                "name a text file itself, or call it train.txt",
-            )
-        return train, _one_of(path, "validation")
-    if not path.exists():
-        raise InputError(
-            f"no corpus at {path}",
-            "check corpus.path: a relative path starts from the current folder",
-        )
-    if suffix_of(path) not in SUFFIXES:
-        raise InputError(
-            f"{path} has the suffix '{''.join(path.suffixes[-2:])}'; allowed: {allowed}",
-            "plain text has to be called .txt",
-        )
-    return path, None
-
-
-def _one_of(folder: Path, split: str) -> Path | None:
-    found = sorted(
-        file
-        for file in folder.iterdir()
-        if file.name.lower().removesuffix(".gz") in {split + suffix for suffix in SUFFIXES}
-    )
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise InputError(
-            f"the corpus folder {folder} has several {split} files: {names}", "keep one of them"
-        )
-    return found[0] if found else None
-
-
-def _check(file: Path, source: Callable[[], Iterator[Text]]) -> None:
+def _check(files: list[Path], source: Callable[[], Iterator[Text]]) -> None:
     hint = "name a file with text in it"
-    if file.is_file() and file.stat().st_size == 0:
-        raise InputError(f"{file} is empty", hint)
+    for file in files:
+        if file.is_file() and file.stat().st_size == 0:
+            raise InputError(f"{file} is empty", hint)
     characters = 0
-    documents = source()
-    for text, _ in itertools.islice(documents, 1000):
-        characters += len(text)
+    for document in itertools.islice(source(), 1000):
+        characters += len(document.text)
         if characters > _CHECKED:
             break
     if not characters:
-        raise InputError(f"{file} holds no text", hint)
+        name = str(files[0]) if len(files) == 1 else f"the folder {files[0].parent}"
+        raise InputError(f"{name} holds no text", hint)
 
 
 def _content_hash(file: Path) -> str:

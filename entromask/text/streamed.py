@@ -15,9 +15,10 @@ from entromask.errors import DependencyMissingError, InputError
 from entromask.hub import hub_errors
 from entromask.spec import HubCorpus
 from entromask.text.corpus import Corpus, fingerprint_of
-from entromask.text.documents import Text, bounded
-from entromask.text.files import checked_text, missing_column
+from entromask.text.documents import LONGEST, Text, parts_of
+from entromask.text.files import COLUMN_HINT, checked_text, unicode_text
 from entromask.text.local_copy import LocalCopy, fetch_copy, find_copy
+from entromask.text.tables import missing_column, value_of
 
 
 def open_hub_corpus(corpus: HubCorpus) -> Corpus:
@@ -37,9 +38,7 @@ def open_hub_corpus(corpus: HubCorpus) -> Corpus:
         first = next(_rows(corpus, dataset), None)
     if first is None:
         raise InputError(f"{_what(corpus)} has no rows", "name another split")
-    if corpus.column not in first:
-        raise missing_column(_what(corpus), corpus.column, list(first))
-    checked_text(first[corpus.column], _what(corpus), corpus.column)
+    _text_of(corpus, first, _what(corpus))
     name = corpus.name if corpus.config is None else f"{corpus.name}/{corpus.config}"
     return Corpus(
         f"{name} ({corpus.split})",
@@ -73,12 +72,30 @@ def prefetch_hub_corpus(corpus: HubCorpus) -> str:
 def _measure(corpus: HubCorpus, copy: LocalCopy) -> tuple[int, int]:
     """How many words and characters a copy holds."""
     words = characters = 0
-    rows = _load(corpus, None, copy).select_columns([corpus.column])
-    for row in _rows(corpus, rows):
-        text = checked_text(row.get(corpus.column), _what(corpus), corpus.column) or ""
+    for row in _rows(corpus, _text_column(corpus, _load(corpus, None, copy))):
+        text = _text_of(corpus, row, _what(corpus)) or ""
         words += len(text.split())
         characters += len(text)
     return words, characters
+
+
+def _text_column(corpus: HubCorpus, dataset: Any) -> Any:
+    """The rows of a data set with no more than the column that holds the text."""
+    names = dataset.column_names
+    if names is None:
+        return dataset
+    # The whole column of a nested one.
+    return dataset.select_columns(
+        [name for name in names if f"{corpus.column}.".startswith(f"{name}.")]
+    )
+
+
+def _text_of(corpus: HubCorpus, row: dict[str, Any], where: str) -> str | None:
+    try:
+        value = value_of(row, corpus.column)
+    except KeyError:
+        raise missing_column(where, corpus.column, list(row), COLUMN_HINT) from None
+    return checked_text(value, where, corpus.column)
 
 
 def _what(corpus: HubCorpus) -> str:
@@ -143,12 +160,12 @@ def _opened(corpus: HubCorpus, load: Callable[[Any], Any]) -> Any:
 
 def _documents(corpus: HubCorpus, revision: str | None, copy: LocalCopy | None) -> Iterator[Text]:
     with _errors(corpus, copy):
-        dataset = _load(corpus, revision, copy).select_columns([corpus.column])
+        dataset = _text_column(corpus, _load(corpus, revision, copy))
         for number, row in enumerate(_rows(corpus, dataset), start=1):
             where = f"{_what(corpus)}, row {number:,}"
-            text = checked_text(row.get(corpus.column), where, corpus.column)
-            for part in bounded(text or ""):
-                yield Text(part, number)
+            text = _text_of(corpus, row, where)
+            document = unicode_text(Text(text or "", number, origin=where))
+            yield from parts_of(document, LONGEST)
         if copy is not None and not copy.whole:
             # Never silently less text than the stream would give.
             raise InputError(

@@ -69,9 +69,18 @@ def serve(
     thread = threading.Thread(target=work)
     thread.start()
     asked = ASKED | parts | ({} if model is None else {"model": model})
-    answer = client.post("/v1/previews", json=asked)
+    # Escaped, as JSON may be: a client that sends UTF-8 cannot send half of a surrogate pair.
+    content, headers = json.dumps(asked), {"Content-Type": "application/json"}
+    answer = client.post("/v1/previews", content=content, headers=headers)
     thread.join()
     return answer, taken[0]
+
+
+def test_a_text_that_is_not_unicode_is_asked_about_as_unicode(client: TestClient) -> None:
+    answer, message = serve(client, RESULT, text="half \ud83d, whole \ud83d\ude00")
+    assert answer.status_code == 200, answer.text
+    arguments, _, _ = json.loads(base64.b64decode(message["body"]))
+    assert arguments[0]["text"] == "half \ufffd, whole 😀"
 
 
 def test_a_preview_is_the_workers_answer(client: TestClient) -> None:

@@ -21,6 +21,7 @@ from backend.problems import ProblemError
 from backend.store.ids import new_id
 from backend.uploads import Upload, check_content, receive, receiving, remove_leftovers
 from entromask.settings import settings
+from tests.entromask.text.containers import pack
 
 TEXT = "Some words about entropy.\n\nAnd a second document.\n"
 LIMIT = 1_000_000
@@ -90,12 +91,18 @@ JSONL = b'{"text": "one two"}\n{"text": "three"}\n'
 @pytest.mark.usefixtures("home")
 @pytest.mark.parametrize(
     ("filename", "content"),
-    [("a.txt", TEXT.encode()), ("b.JSONL", JSONL), ("c.parquet", parquet())],
+    [
+        ("a.txt", TEXT.encode()),
+        ("b.JSONL", JSONL),
+        ("c.parquet", parquet()),
+        ("d.json", b'[{"text": "one two"}, {"text": "half \\ud83d"}]'),
+        ("e.csv", b'text\r\n"one, two"\r\n'),
+        ("f.tsv", b"id\ttext\r1\tone two\r"),
+    ],
 )
-@pytest.mark.parametrize("packed", [False, True])
-def test_every_format_is_stored_byte_for_byte(filename: str, content: bytes, packed: bool) -> None:
-    if packed:
-        filename, content = filename + ".gz", gzip.compress(content, mtime=0)
+@pytest.mark.parametrize("packing", ["", ".gz", ".zst"])
+def test_every_format_is_stored_byte_for_byte(filename: str, content: bytes, packing: str) -> None:
+    filename, content = filename + packing, pack(content, packing)
     received = upload(form(content, filename))
     assert stored() == [received.file]
     assert received.file.name == "corpus." + received.format == "corpus" + filename[1:].lower()
@@ -151,15 +158,20 @@ def test_a_shown_name_has_no_control_characters() -> None:
         ),
         (parquet(), "a.jsonl", "is a parquet file, not text"),
         (JSONL + b'{"text": "x"\n', "a.jsonl", "a.jsonl, line 3 is not JSON"),
-        (JSONL + b"[1]\n", "a.jsonl", "line 3 holds a list, not an object"),
+        (JSONL + b"[1]\n", "a.jsonl", "line 3 holds an array, not an object"),
         (JSONL + b'{"text": 5}\n', "a.jsonl", "line 3: column 'text' holds a int"),
         (JSONL + b'{"body": "x"}\n', "a.jsonl", "line 3 has no column 'text'; it has: body"),
         (b'{"text": ' + b"[" * 200_000 + b"}", "a.jsonl", "line 1 is not JSON"),
         (parquet()[:-20], "a.parquet", "not a parquet file that can be read"),
         (b"PAR1" + b"x" * 100, "a.parquet", "not a parquet file that can be read"),
         (parquet("body"), "a.parquet", "has no column 'text'; it has: body"),
-        (TEXT.encode(), "a.docx", "has the suffix '.docx'; allowed: .txt, .jsonl, .parquet"),
+        (TEXT.encode(), "a.docx", "has the suffix '.docx'; allowed: .txt, .jsonl, .json, .csv"),
         (TEXT.encode(), "corpus", "has no suffix"),
+        (b'text,id\n"one,1\ntwo,2\n', "a.csv", "a.csv, line 2: the quote that opens"),
+        (b'[{"text": "x"}, ', "a.json", "a.json, line 1 is not JSON"),
+        (pack(TEXT.encode() * 50, ".zst")[:-9], "a.txt.zst", "not a whole zstd file"),
+        (TEXT.encode(), "a.txt.zst", "is not a zstd file"),
+        (pack(TEXT.encode(), ".zst"), "a.txt.gz", "is a zstd file, not a gzip file"),
     ],
 )
 def test_what_is_no_corpus_is_refused_in_one_sentence(

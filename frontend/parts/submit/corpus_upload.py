@@ -14,7 +14,7 @@ from frontend.parts.submit.catalogue import forget
 from frontend.parts.submit.draft import draft
 from frontend.session import client, show
 
-_FORMATS = ("txt", "jsonl", "parquet", "gz")
+_FORMATS = ("txt", "jsonl", "json", "csv", "tsv", "parquet", "gz", "zst")
 # Each upload that succeeded empties the box: by another key.
 _COUNT, _FAILED = "corpus_uploads", "corpus_upload_failed"
 
@@ -31,8 +31,8 @@ def upload_box() -> None:
         "Upload a corpus",
         type=list(_FORMATS),
         key=f"corpus_upload.{count}",
-        help="a .txt, .jsonl or .parquet file, also .gz, in UTF-8; all of it is checked before it "
-        "is stored",
+        help="a .txt, .jsonl, .json, .csv, .tsv or .parquet file, also .gz or .zst, in UTF-8; all "
+        "of it is checked before it is stored",
     )
     if file is None:
         return

@@ -449,6 +449,17 @@ def test_agreement_is_the_jaccard_index_of_the_positions() -> None:
     assert agreement["jaccard"] == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
 
 
+@pytest.mark.parametrize(("text", "count"), [("fox \ud83d", 1), ("\udc00 fox \ud83d", 2)])
+def test_what_is_not_unicode_is_replaced_and_a_warning_says_so(text: str, count: int) -> None:
+    result = look(text)
+    plain = look(re.sub("[\ud83d\udc00]", "\ufffd", text))
+    assert result["tokens"] == plain["tokens"]
+    [warning] = [one for one in result["warnings"] if "U+FFFD" in one]
+    assert warning.startswith(f"{count} character")
+    assert not any("U+FFFD" in one for one in plain["warnings"])
+    assert "U+FFFD" not in str(look("fox \ud83d\ude00")["warnings"])
+
+
 def test_a_long_text_is_read_in_windows_and_a_warning_says_so() -> None:
     text = " ".join([SENTENCE] * 8)
     result = look(text, presets=["random"], masked=[3])
@@ -482,7 +493,6 @@ def test_a_long_text_is_read_in_windows_and_a_warning_says_so() -> None:
         ({"text": ""}, "text: is empty"),
         ({"text": " \n\t "}, "text: has nothing but white space"),
         ({"text": "\u200d"}, "text: the tokenizer finds no token"),
-        ({"text": "a\ud800"}, "text: holds half a character"),
         ({"text": "fox " * (MOST_TOKENS + 1)}, "at most 4,096 are allowed"),
         ({"masked": [99]}, "masked: there is no position 99; this text has 1 to"),
         ({"masked": [-1]}, "masked: there is no position -1"),

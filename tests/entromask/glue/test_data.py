@@ -11,6 +11,7 @@ from entromask.errors import DependencyMissingError, InputError
 from entromask.glue.data import check_tasks, load_task
 from entromask.settings import settings
 from entromask.spec import Evaluation, TaskSource
+from tests.entromask.text.containers import FORMATS, PACKINGS, pack, table
 
 from .conftest import two_class_rows, write_rows
 
@@ -112,11 +113,11 @@ def test_a_missing_task_split_or_column_is_named(tmp_path: Path) -> None:
     assert "text, label" in message
 
 
-@pytest.mark.parametrize("label", [2, -1, 0.5, "x", None, True, float("nan")])
+@pytest.mark.parametrize("label", [2, -1, 0.5, "x", None, float("nan")])
 def test_a_label_outside_the_set_is_named_with_its_row(tmp_path: Path, label: Any) -> None:
     rows = [*COLA, {"sentence": "x", "label": label}]
     message = refusal("cola", cola(tmp_path, train=rows))
-    assert "row 5" in message
+    assert "line 5" in message
     assert repr(label) in message
     assert "0, 1" in message
 
@@ -129,7 +130,7 @@ def test_a_similarity_lies_between_0_and_5(tmp_path: Path, label: float, allowed
     if allowed:
         assert load_task("stsb", local(tmp_path)).references("train") == [float(label)]
     else:
-        assert "row 1" in refusal("stsb", local(tmp_path))
+        assert "line 1" in refusal("stsb", local(tmp_path))
 
 
 def test_a_column_that_the_task_does_not_use_may_be_missing_in_a_row(tmp_path: Path) -> None:
@@ -139,17 +140,17 @@ def test_a_column_that_the_task_does_not_use_may_be_missing_in_a_row(tmp_path: P
 
 def test_a_text_that_is_no_text_is_named_with_its_row(tmp_path: Path) -> None:
     rows = [*COLA, {"sentence": None, "label": 1}]
-    assert "row 5" in refusal("cola", cola(tmp_path, train=rows))
+    assert "line 5" in refusal("cola", cola(tmp_path, train=rows))
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "is empty"),
-        (b"\n\n", "is empty"),
-        (b'{"sentence": "x", "label": 1}\n{"sent', "row 2"),
-        (b"[1]\n", "row 1"),
-        (b'{"sentence": "x", "label": 1}\n{"label": 1}\n', "row 2"),
+        (b"", "has no rows"),
+        (b"\n\n", "has no rows"),
+        (b'{"sentence": "x", "label": 1}\n{"sent', "line 2"),
+        (b"[1]\n", "line 1"),
+        (b'{"sentence": "x", "label": 1}\n{"label": 1}\n', "line 2"),
         (b'{"sentence": "\xff\xfe"}', "UTF-8"),
     ],
 )
@@ -165,11 +166,12 @@ def test_a_damaged_jsonl_file_is_refused(tmp_path: Path, content: bytes, words: 
         ("train.jsonl.gz", b"\x1f\x8b no gzip", "gzip"),
         ("train.jsonl.gz", b"plain", "gzip"),
         ("train.parquet", b"PAR1 no parquet", "parquet"),
-        ("train.tsv", b"sentence\tlabel\nx\t1\ty\n", "row 1"),
+        ("train.tsv", b"sentence\tlabel\nx\t1\ty\n", "line 2"),
         ("train.tsv", b"sentence\tlabel\n", "no rows"),
-        ("train.tsv", b"\xef\xbb\xbf\n", "is empty"),
-        ("train.csv", b"sentence,label\nx,1,y\n", "row 1"),
-        ("train.csv", b'sentence,label\n"' + b"x" * 200_000 + b'",1\n', "not a CSV file"),
+        ("train.tsv", b"\xef\xbb\xbf\n", "has no rows"),
+        ("train.csv", b"sentence,label\nx,1,y\n", "line 2"),
+        ("train.csv", b'sentence,label\n"x,1\ny,0\n', "line 2: the quote that opens a field there"),
+        ("train.csv", b'sentence,label\n"x" y,1\n', "line 2 has text behind the closing quote"),
     ],
 )
 def test_a_damaged_file_of_another_format_is_refused(
@@ -198,7 +200,7 @@ def test_ax_without_labels_is_only_predicted(glue_dir: Path, tmp_path: Path) -> 
     assert load_task("ax", local(glue_dir)).test == ()
     # Labels of a part are a damaged file.
     write_rows(tmp_path / "ax/test.jsonl", [*rows, {**rows[0], "label": 1}])
-    assert "row 1" in refusal("ax", local(tmp_path, glue_dir))
+    assert "line 1" in refusal("ax", local(tmp_path, glue_dir))
 
 
 def test_ax_without_mnli_is_refused(glue_dir: Path, tmp_path: Path) -> None:
@@ -319,3 +321,41 @@ def test_what_others_start_from_is_checked_too(glue_dir: Path, tmp_path: Path) -
     with pytest.raises(InputError, match="task mnli: no folder"):
         check_tasks(evaluation)
     check_tasks(evaluation.model_copy(update={"intermediate": None}))
+
+
+@pytest.mark.parametrize("packing", PACKINGS)
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("layout", ["file", "shards", "BLiMP"])
+def test_every_format_packing_and_layout_gives_the_same_rows(
+    tmp_path: Path, suffix: str, packing: str, layout: str
+) -> None:
+    pairs: list[dict[str, object]] = [
+        {
+            "sentence_good": f"good {row}",
+            "sentence_bad": f"bad {row}",
+            "linguistics_term": "term",
+            "UID": "paradigm",
+        }
+        for row in range(5)
+    ]
+    task, rows = ("blimp", pairs) if layout == "BLiMP" else ("cola", list(COLA))
+    parts = {"train": rows, "validation": rows}
+    if layout == "shards":
+        parts = {
+            f"{split}-0000{number}-of-00002": rows[number * 2 :][:2]
+            for split in ("train", "validation")
+            for number in (0, 1)
+        }
+    elif layout == "BLiMP":
+        parts = {"a": rows[:3], "b": rows[3:]}
+    (tmp_path / task).mkdir()
+    for name, part in parts.items():
+        file = tmp_path / task / f"{name}{suffix}{packing}"
+        file.write_bytes(pack(table(suffix, part), packing))
+    data = load_task(task, local(tmp_path))
+    names = [name for name in rows[0] if name in data.splits["validation"]]
+    for name in names:
+        assert data.splits["validation"][name] == [row[name] for row in rows]
+    assert data.rows == len(rows)
+    used = 0 if layout == "BLiMP" else 4
+    assert data.train_rows == {"used": used, "of": used}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -21,6 +22,7 @@ from entromask.hub import names_hub
 from entromask.parts.evaluation import Evaluation
 from entromask.rest.specs import to_send
 from entromask.spec import RunSpec
+from tests.entromask.text.containers import table
 
 from .conftest import WORDS, Rows, sentence, write_rows
 
@@ -143,9 +145,9 @@ def test_only_the_named_test_split_is_predicted(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"labels": 2}, "row 3 of .*dev.jsonl.gz has the label 2; a label of mine is one of 0, 1"),
-        ({"labels": ["a", "b"]}, "row 1 of .* has the label 0; a label of mine is one of a, b"),
-        ({"columns": ["txt"]}, "has no column 'txt', only text, other, label"),
+        ({"labels": 2}, "dev.jsonl.gz, line 3 has the label 2; a label of mine is one of 0, 1"),
+        ({"labels": ["a", "b"]}, "line 1 has the label 0; a label of mine is one of a, b"),
+        ({"columns": ["txt"]}, "has no column 'txt'; it has: text, other, label"),
         ({"train": "trane"}, "split 'trane' is missing"),
         ({"split": "validation"}, "split 'validation' is missing"),
         ({"path": "/nowhere/at/all"}, "no folder /nowhere/at/all"),
@@ -235,3 +237,91 @@ def test_a_user_task_asks_nothing_of_the_hub() -> None:
     assert not names_hub(spec)
     more = spec.evaluation.model_copy(update={"tasks": ["mine", "rte"]})
     assert names_hub(spec.model_copy(update={"evaluation": more}))
+
+
+BOOLEANS: dict[str, tuple[str, list[Any]]] = {
+    "jsonl": (".jsonl", [True, False]),
+    "jsonl-text": (".jsonl", ["true", "False"]),
+    "json": (".json", [True, False]),
+    "csv": (".csv", [True, False]),  # written by the module csv, as True and False
+    "csv-capitals": (".csv", ["TRUE", "FALSE"]),
+    "tsv": (".tsv", ["true", "false"]),
+    "parquet": (".parquet", [True, False]),
+    "parquet-numpy": (".parquet", list(np.array([True, False]))),
+}
+
+
+@pytest.mark.parametrize("case", BOOLEANS)
+@pytest.mark.parametrize(
+    ("labels", "numbers"),
+    [
+        (2, [1, 0]),
+        (["false", "true"], [1, 0]),
+        (["False", "True"], [1, 0]),
+        (["TRUE", "FALSE"], [0, 1]),
+        (["true", "false", "maybe"], [0, 1]),
+    ],
+)
+def test_booleans_are_0_and_1_or_false_and_true(
+    tmp_path: Path, case: str, labels: Any, numbers: list[int]
+) -> None:
+    suffix, values = BOOLEANS[case]
+    rows = [{"text": "a", "label": value} for value in values] * 2
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}{suffix}").write_bytes(table(suffix, rows))
+    data = load_for(evaluation_of(tmp_path, labels=labels), "mine")
+    assert data.references("train") == data.references("dev") == numbers * 2
+
+
+@pytest.mark.parametrize("case", BOOLEANS)
+def test_booleans_are_refused_where_the_labels_have_other_names(tmp_path: Path, case: str) -> None:
+    suffix, values = BOOLEANS[case]
+    for split in ("train", "dev"):
+        rows = [{"text": "a", "label": value} for value in values]
+        (tmp_path / f"{split}{suffix}").write_bytes(table(suffix, rows))
+    with pytest.raises(InputError, match="one of no, yes") as caught:
+        load_for(evaluation_of(tmp_path, labels=["no", "yes"]), "mine")
+    assert "'false' and 'true'" in str(caught.value.hint)
+
+
+def test_names_that_differ_in_case_alone_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": label} for label in ("true", "True", "true")]
+    for split in ("train", "dev"):
+        write_rows(tmp_path / f"{split}.jsonl", rows)
+    data = load_for(evaluation_of(tmp_path, labels=["true", "True"]), "mine")
+    assert data.references("train") == [0, 1, 0]
+    write_rows(tmp_path / "train.jsonl", [{"text": "a", "label": True}])
+    data = load_for(evaluation_of(tmp_path, labels=["true", "True"]), "mine")
+    assert data.references("train") == [1]
+
+
+@pytest.mark.parametrize("label", [1, 1.0, "1"])
+def test_names_that_are_numbers_need_no_quotes(tmp_path: Path, label: Any) -> None:
+    for split in ("train", "dev"):
+        write_rows(tmp_path / f"{split}.jsonl", [{"text": "a", "label": label}] * 2)
+    data = load_for(evaluation_of(tmp_path, labels=["1", "2"]), "mine")
+    assert data.references("dev") == [0, 0]
+
+
+def test_rows_are_counted_before_a_run_starts(tmp_path: Path) -> None:
+    evaluation = evaluation_of(write_task(tmp_path, lambda row: row % 3), test="holdout")
+    [task] = check_tasks(evaluation)
+    assert task.summary == "task mine: 48 training rows, 17 rows scored"
+    changes = {"max_train_rows": 20, "predict_test": True}
+    [task] = check_tasks(evaluation.model_copy(update=changes))
+    assert task.summary == "task mine: 20 training rows of 48, 17 rows scored, 5 predicted"
+    assert load_for(evaluation, "mine").train_rows == {"used": 48, "of": 48}
+
+
+def test_what_is_not_unicode_is_replaced_counted_and_located(tmp_path: Path) -> None:
+    write_task(tmp_path, lambda row: row % 3)
+    lines = (tmp_path / "train.jsonl").read_text().splitlines()
+    lines[4] = '{"text": "half \\ud83d and \\udc00, whole \\ud83d\\ude00", "label": 1}'
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    data = load_for(evaluation_of(tmp_path), "mine")
+    assert data.splits["train"]["text"][4] == "half \ufffd and \ufffd, whole 😀"
+    assert data.notes.replaced_characters == 2
+    [task] = check_tasks(evaluation_of(tmp_path))
+    [warning] = task.warnings
+    assert warning.startswith("task mine: 2 characters")
+    assert f"{tmp_path / 'train.jsonl'}, line 5" in warning

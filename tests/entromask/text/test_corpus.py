@@ -102,10 +102,12 @@ def test_a_missing_path_is_refused(home: Path, tmp_path: Path) -> None:
     assert refused(tmp_path / "none.txt") == f"no corpus at {tmp_path / 'none.txt'}"
 
 
-@pytest.mark.parametrize("name", ["a.csv", "a.txt.zip", "a", "a.gz"])
+@pytest.mark.parametrize("name", ["a.doc", "a.txt.zip", "a", "a.gz"])
 def test_an_unknown_suffix_is_refused(home: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("text")
-    assert "allowed: .txt, .jsonl, .parquet, each also .gz" in refused(tmp_path / name)
+    assert "allowed: .txt, .jsonl, .json, .csv, .tsv, .parquet, each also .gz or .zst" in refused(
+        tmp_path / name
+    )
 
 
 def test_an_empty_file_is_refused(home: Path, tmp_path: Path) -> None:
@@ -136,8 +138,8 @@ def test_a_missing_column_is_refused_at_once(home: Path, tmp_path: Path) -> None
 
 
 def test_a_folder_without_training_text_is_refused(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("text")
-    assert "has no train.* file" in refused(tmp_path)
+    (tmp_path / "test.txt").write_text("text")
+    assert "has no file with training text; it has test.txt" in refused(tmp_path)
 
 
 def test_a_folder_with_two_training_files_is_refused(home: Path, tmp_path: Path) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from entromask.errors import DependencyMissingError, InputError
@@ -72,3 +74,17 @@ def test_without_a_network_the_data_set_is_named() -> None:
     assert "the data set 'nobody/has-this-data-set' is not on this machine" in str(caught.value)
     assert caught.value.exit_code == 2
     assert caught.value.hint
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_a_nested_column_is_streamed(tmp_path: Path, suffix: str) -> None:
+    rows = [{"id": row, "body": {"text": f"text {row}", "n": 1}} for row in range(30)]
+    rows[7]["body"] = None
+    if suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "train.parquet")
+    else:
+        (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    corpus = open_corpus(hub(tmp_path, column="body.text"))
+    [(_, documents)] = corpus.passes()
+    assert [one.text for one in documents] == [f"text {row}" for row in range(30) if row != 7]
+    assert "has no column 'body.none'" in refused(hub(tmp_path, column="body.none"))
