@@ -53,6 +53,7 @@ def results_of(
         "spec_hash": spec.spec_hash,
         "group_hash": spec.group_hash,
         "seed": spec.seed,
+        "tokenizer": inputs.facts["tokenizer"],
         "validation": validation,
         "tasks": tasks,
         "averages": averages(tasks),
@@ -77,4 +78,4 @@ def results_of(
             **{f"scoring_{name}": value for name, value in trained.scoring.items()},
         },
     }
-    return data | {"warnings": warnings_for(data, spec)}
+    return data | {"warnings": [*inputs.warnings, *warnings_for(data, spec)]}

@@ -18,8 +18,9 @@ from entromask.settings import settings
 from entromask.text.cache import build_once
 from entromask.text.corpus import Corpus, Document
 from entromask.text.documents import HELD_OUT_OF, SPLITS, Split
+from entromask.text.encoding import encoder, frame_ids, word_encoder
 from entromask.text.rows import RowCutter
-from entromask.text.tokenizer import encoder, tokenizer_fingerprint, word_encoder
+from entromask.text.tokenizer import tokenizer_fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -195,8 +196,8 @@ class _Packing:
             self.limits["validation"] = max(_FEWEST_HELD_OUT, limit // HELD_OUT_OF)
         self.encode, self.encode_words = encoder(tokenizer), word_encoder(tokenizer)
         self.special = np.zeros(size, dtype=bool)
-        self.special[list(tokenizer.all_special_ids)] = True
-        # Of the special tokens, only [UNK] can stand for something in a text.
+        self.special[frame_ids(tokenizer)] = True
+        # Of the frame tokens, only [UNK] can stand for something in a text.
         self.framing = self.special.copy()
         if tokenizer.unk_token_id is not None:
             self.framing[tokenizer.unk_token_id] = False
