@@ -71,10 +71,10 @@ def check(file: Path, column: str, limit: int) -> None:
     if packed:
         _check_unpacked(file, limit, suffix)
     words, length = False, 0
-    for text, _ in read_documents(file, column):
-        length += len(text)
+    for document in read_documents(file, column):
+        length += len(document.text)
         _check_length(file, length, limit)
-        words = words or _WORD.search(text) is not None
+        words = words or _WORD.search(document.text) is not None
     if not words:
         raise InputError(f"{file} holds no words", "send a file with text in it")
 

@@ -101,6 +101,9 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
             spec.corpus.max_tokens,
             on_progress,
         )
+    folder.emit("text", message=packed.text.summary())
+    for warning in packed.text.warnings():
+        folder.emit("warning", message=warning)
     # Refuses a batch that the corpus cannot fill.
     batches = Batches(
         packed.train, spec.pretraining.batch_size, spec.seed, 0, accelerator.num_processes

@@ -53,6 +53,7 @@ def results_of(
         "spec_hash": spec.spec_hash,
         "group_hash": spec.group_hash,
         "seed": spec.seed,
+        "text": inputs.corpus.text.data(),
         "tokenizer": inputs.facts["tokenizer"],
         "validation": validation,
         "tasks": tasks,
@@ -78,4 +79,5 @@ def results_of(
             **{f"scoring_{name}": value for name, value in trained.scoring.items()},
         },
     }
-    return data | {"warnings": [*inputs.warnings, *warnings_for(data, spec)]}
+    told = [*inputs.warnings, *inputs.corpus.text.warnings()]
+    return data | {"warnings": [*told, *warnings_for(data, spec)]}

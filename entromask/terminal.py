@@ -196,6 +196,7 @@ _WORDS: dict[str, Callable[[Event], str]] = {
     "stage": lambda event: f"== {event.get('stage')}",
     "progress": _progress,
     "metrics": _validation,
+    "text": lambda event: str(event.get("message")),
     "warning": _warning,
     "resumed": lambda event: f"resumed at step {event.get('step')}",
     "plateau": lambda event: f"step {event.get('step')}: {event.get('message')}",

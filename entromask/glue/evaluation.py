@@ -279,8 +279,8 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         name: _spread({seed: result["metrics"][name] for seed, result in results.items()})
         for name in first["metrics"]
     }
-    more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
-    more += READING_KEYS
+    of_pairs = ("phenomena", "paradigms", "pairs", "ties", "truncated")
+    more = (*of_pairs, "selection", "intermediate", *READING_KEYS)
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     return {
         "score": overall["mean"],

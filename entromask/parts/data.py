@@ -64,10 +64,9 @@ Algorithm = Literal["wordpiece", "byte-bpe", "unigram"]
 
 
 class TrainedTokenizer(Part):
-    """A vocabulary trained on the corpus.
-
-    `strip_accents` is None in specs of runs from before it was a key: their accents are stripped,
-    and at most 1,000 different characters are in the vocabulary.
+    """A vocabulary trained on the corpus: it covers at least 99.99 % of the text's characters, or
+    says what it lacks. Accents and combining marks stay, unlike in `bert-base-uncased`, which
+    strips them from every script: Hindi vowel signs, voiced kana, Vietnamese tones.
     """
 
     source: Literal["train"] = Field("train", description="trained for this run")

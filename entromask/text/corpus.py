@@ -25,11 +25,15 @@ _CHECKED = 1024 * 1024
 
 
 class Document(NamedTuple):
-    """One document; `position` of the corpus's `size` had been read when it was complete."""
+    """A document, or a part of one, in its split; the other fields are those of `Text`."""
 
     split: Split
     text: str
     position: int
+    begins: bool = True
+    replaced: int = 0
+    long_field: bool = False
+    origin: str = ""
 
 
 class Corpus:
@@ -81,13 +85,13 @@ class Corpus:
         ]
 
     def _mixed(self) -> Iterator[Document]:
-        for number, (text, position) in enumerate(divided(self._train())):
-            yield Document("validation" if held_out(number) else "train", text, position)
+        for number, document in enumerate(divided(self._train())):
+            yield Document("validation" if held_out(number) else "train", *document)
 
 
 def _labelled(split: Split, source: Callable[[], Iterator[Text]]) -> Iterator[Document]:
-    for text, position in source():
-        yield Document(split, text, position)
+    for document in source():
+        yield Document(split, *document)
 
 
 def open_corpus(corpus: spec.Corpus) -> Corpus:
@@ -202,8 +206,8 @@ def _check(file: Path, source: Callable[[], Iterator[Text]]) -> None:
         raise InputError(f"{file} is empty", hint)
     characters = 0
     documents = source()
-    for text, _ in itertools.islice(documents, 1000):
-        characters += len(text)
+    for document in itertools.islice(documents, 1000):
+        characters += len(document.text)
         if characters > _CHECKED:
             break
     if not characters:

@@ -17,10 +17,34 @@ HELD_OUT_OF = 20
 
 
 class Text(NamedTuple):
-    """A document, and how much of its source had been read when it was complete."""
+    """A document, or a part of a long one.
+
+    Attributes:
+        position: how much of the source had been read when the document was complete.
+        begins: whether it is the first part of its document.
+        replaced: characters of the document that are U+FFFD because they were not Unicode; told
+            with its first part, as are all notes on a document.
+        long_field: whether it is a field of a .csv file over suspiciously many lines.
+        origin: where the document begins, as "FILE, line 3"; filled where there is a note.
+    """
 
     text: str
     position: int
+    begins: bool = True
+    replaced: int = 0
+    long_field: bool = False
+    origin: str = ""
+
+
+def parts_of(document: Text, longest: int) -> Iterator[Text]:
+    """A document in parts of at most `longest` characters; its notes stay with the first part."""
+    first = document.begins
+    for part in bounded(document.text, longest):
+        if first:
+            yield document._replace(text=part)
+        else:
+            yield Text(part, document.position, begins=False)
+        first = False
 
 
 def held_out(number: int) -> bool:
@@ -64,10 +88,14 @@ def divided(documents: Iterable[Text]) -> Iterator[Text]:
     documents = iter(documents)
     first = list(itertools.islice(documents, HELD_OUT_OF))
     if len(first) < HELD_OUT_OF:
-        total = sum(len(text) for text, _ in first)
+        total = sum(len(document.text) for document in first)
         second = len(first[1].text) if len(first) > 1 else 0
         if not 0.02 * total <= second <= 0.5 * total:
             longest = max(1, -(-total // HELD_OUT_OF))
-            first = [Text(part, place) for text, place in first for part in bounded(text, longest)]
+            first = [
+                part._replace(begins=True)
+                for document in first
+                for part in parts_of(document, longest)
+            ]
     yield from first
     yield from documents

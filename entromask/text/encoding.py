@@ -200,7 +200,7 @@ def plain_backend(tokenizer: PreTrainedTokenizerBase) -> Any:
     none: here the frame tokens alone are special. Their spellings change too, since the model
     behind may find them as words of its own (WordPiece, Unigram).
     """
-    backend: Any = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    backend: Any = tokenizer.backend_tokenizer
     state = json.loads(backend.to_str())
     hidden = {token: _HIDDEN + token for token in frame_tokens(tokenizer)}
     for token in state["added_tokens"]:

@@ -14,7 +14,8 @@ from typing import IO, Any
 from entromask.disk import disk_errors
 from entromask.errors import DependencyMissingError, InputError
 from entromask.settings import settings
-from entromask.text.documents import LONGEST, Text, bounded
+from entromask.text.documents import LONGEST, Text, parts_of
+from entromask.text.unicode import replace_surrogates
 
 SUFFIXES = (".txt", ".jsonl", ".parquet")
 # One row of a .jsonl file is held in memory as a whole.
@@ -39,9 +40,14 @@ def read_documents(file: Path, column: str) -> Iterator[Text]:
     """
     reader = _READERS[suffix_of(file)]
     with _reading(file):
-        for text, position in reader(file, column):
-            for part in bounded(text):
-                yield Text(part, position)
+        for document in reader(file, column):
+            yield from parts_of(unicode_text(document), LONGEST)
+
+
+def unicode_text(document: Text) -> Text:
+    """The document with U+FFFD for what is not Unicode, which it counts."""
+    text, replaced = replace_surrogates(document.text)
+    return document._replace(text=text, replaced=replaced) if replaced else document
 
 
 @contextmanager
@@ -146,7 +152,7 @@ def _jsonl(file: Path, column: str) -> Iterator[Text]:
             text = _row_text(file, _decoded(file, line, number, offset), number, column)
             offset += len(line)
             if text:
-                yield Text(text, position())
+                yield Text(text, position(), origin=f"{file.name}, line {number:,}")
 
 
 def _row_text(file: Path, line: str, number: int, column: str) -> str | None:

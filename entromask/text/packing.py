@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,13 +20,15 @@ from entromask.text.corpus import Corpus, Document
 from entromask.text.documents import HELD_OUT_OF, SPLITS, Split
 from entromask.text.encoding import encoder, frame_ids, word_encoder
 from entromask.text.rows import RowCutter
+from entromask.text.statistics import Notes, TextStatistics
 from entromask.text.tokenizer import tokenizer_fingerprint
+from entromask.text.unknown import UnknownText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # Raise it when the same text comes to give other files.
-_VERSION = 2
+_VERSION = 3
 # Characters that are encoded at once: enough for all cores, little memory.
 _CHUNK = 512 * 1024
 # Held-out rows that a corpus under a limit has at least, if its text suffices.
@@ -47,6 +49,7 @@ class PackedCorpus:
         validation: [M, T], the same.
         counts: [V] int64, how often each type occurs in the train rows; 0 for special tokens.
         folder: where the files are.
+        text: counts of the text that was packed.
         words: see `train_words`; None where the tokenizer does not know.
     """
 
@@ -55,6 +58,7 @@ class PackedCorpus:
     validation: NDArray[Any]
     counts: NDArray[np.int64]
     folder: Path
+    text: TextStatistics = field(default_factory=TextStatistics)
     words: NDArray[np.bool_] | None = None
 
     @property
@@ -126,7 +130,8 @@ def _opened(folder: Path) -> PackedCorpus:
     rows = {split: _open_rows(folder, split, meta) for split in SPLITS}
     words = _open_words(folder, meta) if meta["words"] else None
     counts = np.load(folder / "counts.npy")
-    return PackedCorpus(folder.name, **rows, counts=counts, folder=folder, words=words)
+    text = TextStatistics.from_data(meta["text"])
+    return PackedCorpus(folder.name, **rows, counts=counts, folder=folder, text=text, words=words)
 
 
 def _folder(
@@ -169,8 +174,10 @@ def _is_whole(folder: Path) -> bool:
         sizes = {_rows_file(folder, split): tokens[split] * width for split in SPLITS}
         if meta["words"]:
             sizes[_words_file(folder)] = tokens["train"]
-        return (folder / "counts.npy").is_file() and all(
-            file.stat().st_size == size for file, size in sizes.items()
+        return (
+            "text" in meta
+            and (folder / "counts.npy").is_file()
+            and all(file.stat().st_size == size for file, size in sizes.items())
         )
     except (OSError, ValueError, KeyError):
         return False
@@ -207,6 +214,9 @@ class _Packing:
         self.cutters = {split: RowCutter(length, start, separator, np.uint32) for split in SPLITS}
         self.words_file: IO[bytes] | None = None
         self.written: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+        self.documents: dict[Split, int] = dict.fromkeys(SPLITS, 0)
+        self.notes = Notes()
+        self.unknown = UnknownText(tokenizer)
 
     def write(self, folder: Path) -> None:
         with ExitStack() as stack:
@@ -218,7 +228,7 @@ class _Packing:
             for splits, documents in self.corpus.passes():
                 for chunk in _chunks(documents):
                     for split in splits:
-                        self._add([one.text for one in chunk if one.split == split], split, files)
+                        self._add([one for one in chunk if one.split == split], split, files)
                     self._report(chunk[-1].position)
                     if all(self._is_full(split) for split in splits):
                         break
@@ -231,6 +241,7 @@ class _Packing:
             "sequence_length": self.length,
             "dtype": self.dtype.name,
             "words": self.encode_words is not None,
+            "text": self._statistics().data(),
         }
         (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
         self._report(None)
@@ -239,11 +250,25 @@ class _Packing:
         limit = self.limits[split]
         return limit is not None and self.written[split] >= limit
 
-    def _add(self, texts: list[str], split: Split, files: dict[Split, IO[bytes]]) -> None:
-        if not texts or self._is_full(split):
+    def _statistics(self) -> TextStatistics:
+        return TextStatistics(
+            documents=self.documents["train"],
+            rows=self.written["train"],
+            tokens=self.written["train"] * self.length,
+            validation_documents=self.documents["validation"],
+            validation_rows=self.written["validation"],
+            **asdict(self.notes),
+            **self.unknown.counts.data(),
+        )
+
+    def _add(self, documents: list[Document], split: Split, files: dict[Split, IO[bytes]]) -> None:
+        if not documents or self._is_full(split):
             return
+        for document in documents:
+            self.documents[split] += document.begins
+            self.notes.add(document)
         cutter, limit = self.cutters[split], self.limits[split]
-        rows = cutter.cut(list(self._documents(texts, split)))
+        rows = cutter.cut(list(self._encoded([one.text for one in documents], split)))
         if limit is not None:
             rows = rows[: limit - self.written[split]]
         if split == "train" and self.words_file is not None:
@@ -254,14 +279,17 @@ class _Packing:
         files[split].write(tokens.tobytes())
         self.written[split] += len(tokens)
 
-    def _documents(self, texts: list[str], split: Split) -> Iterator[NDArray[np.uint32]]:
+    def _encoded(self, texts: list[str], split: Split) -> Iterator[NDArray[np.uint32]]:
         """The tokens of each text, with the bit for where words begin in training texts."""
         if split == "validation" or self.encode_words is None:
-            for one in self.encode(texts):
+            for text, one in zip(texts, self.encode(texts), strict=True):
                 tokens = np.array(one, dtype=np.uint32)
+                if split == "train":
+                    self.unknown.add((text,), tokens)
                 yield tokens[~self.framing[tokens]]
         else:
-            for ids, begins in self.encode_words(texts):
+            for text, (ids, begins) in zip(texts, self.encode_words(texts), strict=True):
+                self.unknown.add((text,), ids)
                 usable = ~self.framing[ids]
                 yield (ids.astype(np.uint32) | begins * _BEGINS)[usable]
 

@@ -15,8 +15,8 @@ from entromask.errors import DependencyMissingError, InputError
 from entromask.hub import hub_errors
 from entromask.spec import HubCorpus
 from entromask.text.corpus import Corpus, fingerprint_of
-from entromask.text.documents import Text, bounded
-from entromask.text.files import checked_text, missing_column
+from entromask.text.documents import LONGEST, Text, parts_of
+from entromask.text.files import checked_text, missing_column, unicode_text
 from entromask.text.local_copy import LocalCopy, fetch_copy, find_copy
 
 
@@ -147,8 +147,8 @@ def _documents(corpus: HubCorpus, revision: str | None, copy: LocalCopy | None) 
         for number, row in enumerate(_rows(corpus, dataset), start=1):
             where = f"{_what(corpus)}, row {number:,}"
             text = checked_text(row.get(corpus.column), where, corpus.column)
-            for part in bounded(text or ""):
-                yield Text(part, number)
+            document = unicode_text(Text(text or "", number, origin=where))
+            yield from parts_of(document, LONGEST)
         if copy is not None and not copy.whole:
             # Never silently less text than the stream would give.
             raise InputError(

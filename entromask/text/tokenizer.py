@@ -141,8 +141,15 @@ def _from_hub(name: str, revision: str | None) -> PreTrainedTokenizerBase:
 
 def trained_vocabulary(tokenizer: spec.TrainedTokenizer, corpus_fingerprint: str) -> int | None:
     """Return the size of a vocabulary that was trained on this machine; None if none was."""
-    training = read_training(_trained_folder(tokenizer, corpus_fingerprint))
-    return None if training is None else training.vocab_size
+    folder = _trained_folder(tokenizer, corpus_fingerprint)
+    training = read_training(folder)
+    if training is not None:
+        return training.vocab_size
+    try:  # of an earlier version, which wrote no report
+        state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return len(state["model"]["vocab"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def describe_tokenizer(

@@ -86,6 +86,12 @@ def test_a_run_writes_the_folder_of_the_contract(finished: Path) -> None:
         "log.txt",
     }
     results = json.loads((finished / "results.json").read_text())
+    text = results["text"]
+    assert text["documents"] + text["validation_documents"] == 12
+    assert text["tokens"] == 32 * text["rows"] > 0
+    assert text["replaced_characters"] == 0
+    [told] = [event["message"] for event in events(finished) if event["type"] == "text"]
+    assert f"{text['rows']:,} rows" in told
     assert results["validation"]["unigram_loss"] > 0
     assert results["validation"]["loss"] < 6.5
     assert results["cost"]["tokens"] == STEPS * 8 * 32

@@ -46,15 +46,15 @@ def test_an_only_document_is_divided_so_that_a_part_can_be_held_out() -> None:
     lines = [f"this is line {number}" for number in range(100)]
     parts = list(divided([Text("\n".join(lines), 7)]))
     assert 15 <= len(parts) <= 25
-    assert [line for text, _ in parts for line in text.split("\n")] == lines
-    assert {position for _, position in parts} == {7}
+    assert [line for part in parts for line in part.text.split("\n")] == lines
+    assert {part.position for part in parts} == {7}
 
 
 def test_a_long_document_and_its_short_rest_are_divided_anew() -> None:
     long, rest = "word " * 4000, "a short rest"
     parts = list(divided([Text(long, 1), Text(rest, 2)]))
-    held = sum(len(text) for number, (text, _) in enumerate(parts) if held_out(number))
-    assert 0.02 < held / sum(len(text) for text, _ in parts) < 0.1
+    held = sum(len(part.text) for number, part in enumerate(parts) if held_out(number))
+    assert 0.02 < held / sum(len(part.text) for part in parts) < 0.1
 
 
 @pytest.mark.parametrize("count", [2, 5, 19, 20, 60])

@@ -21,7 +21,7 @@ DOCUMENTS = ["The first document.\nIt has two lines.", "Zürich – naïve 東�
 
 
 def texts(file: Path, column: str = "text") -> list[str]:
-    return [text for text, _ in read_documents(file, column)]
+    return [document.text for document in read_documents(file, column)]
 
 
 def refused(file: Path, column: str = "text") -> str:
@@ -66,7 +66,7 @@ def test_any_column_can_hold_the_text_and_null_is_skipped(tmp_path: Path, suffix
 def test_positions_grow_up_to_the_size_of_the_file(tmp_path: Path) -> None:
     for name in ("a.txt", "a.txt.gz", "a.jsonl", "a.parquet"):
         file = write(tmp_path / name, [f"document {i} " * 50 for i in range(2000)])
-        positions = [position for _, position in read_documents(file, "text")]
+        positions = [document.position for document in read_documents(file, "text")]
         assert positions == sorted(positions)
         assert positions[-1] == file.stat().st_size
 
@@ -90,7 +90,9 @@ def test_a_line_without_end_is_cut_at_white_space_in_flat_memory(tmp_path: Path)
     words = [f"wörd{number}" for number in range(1_000_000)]
     file = tmp_path / "line.txt"
     file.write_text(" ".join(words), encoding="utf-8")
-    found: Iterator[str] = (word for text, _ in read_documents(file, "") for word in text.split())
+    found: Iterator[str] = (
+        word for document in read_documents(file, "") for word in document.text.split()
+    )
     tracemalloc.start()
     same = all(a == b for a, b in zip(found, words, strict=True))
     peak = tracemalloc.get_traced_memory()[1]
