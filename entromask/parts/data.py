@@ -64,10 +64,7 @@ Algorithm = Literal["wordpiece", "byte-bpe", "unigram"]
 
 
 class TrainedTokenizer(Part):
-    """A vocabulary trained on the corpus: it covers at least 99.99 % of the text's characters, or
-    says what it lacks. Accents and combining marks stay, unlike in `bert-base-uncased`, which
-    strips them from every script: Hindi vowel signs, voiced kana, Vietnamese tones.
-    """
+    """A vocabulary trained on the corpus; unlike `bert-base-uncased` it keeps accents and marks."""
 
     source: Literal["train"] = Field("train", description="trained for this run")
     vocab_size: int = Field(8192, ge=200, le=200_000, description="types, special tokens included")

@@ -128,6 +128,8 @@ def test_a_damaged_file_is_said_and_computed_again(
         on_message=said.append,
     )
     assert seen == [("rte", 0)]
+    # Rows are cut at this protocol's 32 tokens, and that is told as well.
+    said = [message for message in said if "longer than the model reads" not in message]
     assert len(said) == 1
     assert "rte-seed0.json is damaged" in said[0]
     assert file.read_text() == whole

@@ -158,6 +158,7 @@ def test_a_vocabulary_too_small_holds_the_most_frequent_and_says_what_it_lacks(
     # Unigram has one more type that is no character, the mark of a space.
     room = 495 if algorithm == "wordpiece" else 494
     share = sum(counts[one] for one in ranked[:room]) / sum(counts.values())
+    assert training.vocab_size <= 500
     assert training.covered == pytest.approx(share)
     (warning,) = training.warnings()
     assert f"{1 - share:.2%} of its characters are unknown" in warning
