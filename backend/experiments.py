@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
-from backend.db.tables import Experiment
+from backend.db.tables import Experiment, Run
 from backend.estimates import Earlier, estimate
 from backend.idempotent import Answer
 from backend.problems import ProblemError, missing
@@ -31,7 +31,7 @@ from entromask.experiments import ExperimentSpec
 from entromask.experiments.planning import Plan, PlannedRun, plan
 from entromask.glue.plan import plan as evaluation_plan
 from entromask.resources import ExperimentExtension, ExperimentPlan, NewExperiment, PlannedCell
-from entromask.spec import RunSpec
+from entromask.spec import RunSpec, TrainedTokenizer
 from entromask.spec_errors import SpecError
 
 Known = Mapping[tuple[str, int], str]
@@ -39,8 +39,13 @@ Known = Mapping[tuple[str, int], str]
 _WRITERS = 16
 
 
-def planned(session: Session, spec: ExperimentSpec, known: Known | None = None) -> Plan:
+def planned(
+    session: Session, spec: ExperimentSpec, known: Known | None = None, former: bool = False
+) -> Plan:
     """The runs of an experiment, each spec checked as one that is submitted alone.
+
+    Args:
+        former: it was made before trained tokenizers had more keys, and keeps what it meant.
 
     Raises:
         SpecError: the experiment, or the spec of a run, cannot be used.
@@ -48,7 +53,7 @@ def planned(session: Session, spec: ExperimentSpec, known: Known | None = None) 
 
     def check(data: dict[str, Any], to_come: Mapping[str, str]) -> tuple[RunSpec, str | None]:
         checked = check_spec(session, data, planned=to_come)
-        return checked.spec, checked.waits_for
+        return _as_before(checked.spec, data) if former else checked.spec, checked.waits_for
 
     # All seeds of a method at once: a look into the database for each run would take its time.
     @cache
@@ -62,6 +67,21 @@ def planned(session: Session, spec: ExperimentSpec, known: Known | None = None) 
         new_id=lambda: new_id("run"),
         known=known,
     )
+
+
+def _as_before(spec: RunSpec, data: dict[str, Any]) -> RunSpec:
+    """A spec whose trained tokenizer means what it meant without the keys that `data` lacks."""
+    tokenizer, written = spec.tokenizer, data.get("tokenizer") or {}
+    if not isinstance(tokenizer, TrainedTokenizer) or set(written) - {"source", "vocab_size"}:
+        return spec
+    return spec.model_copy(
+        update={"tokenizer": tokenizer.model_copy(update={"strip_accents": None})}
+    )
+
+
+def _is_former(run: Run) -> bool:
+    tokenizer = run.spec.get("tokenizer") or {}
+    return tokenizer.get("source") == "train" and "algorithm" not in tokenizer
 
 
 def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +260,8 @@ def _replan(session: Session, experiment: Experiment, spec: ExperimentSpec) -> A
     """Makes what is missing of an experiment."""
     there = store.runs_of(session, experiment.id)
     known = {place: run.id for place, run in there.items()}
-    found = planned(session, spec, known)
+    former = any(_is_former(run) for run in there.values())
+    found = planned(session, spec, known, former)
     cells = {cell.key: asdict(cell) for cell in found.cells}
     # What was planned once stays, also where the plan of today has no place for it.
     kept = [cell for cell in experiment.cells if cell["key"] not in cells]

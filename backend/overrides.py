@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.problems import ProblemError, pointer
 from entromask.errors import InputError
-from entromask.overrides import set_key
+from entromask.overrides import override
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking
 from entromask.spec_errors import Location, SpecError
@@ -38,12 +38,12 @@ def _own_parts(masking: dict[str, Any]) -> dict[str, Any]:
     if preset not in MASKING_PRESETS:
         return {}
     defaults = Masking(preset=preset).resolved().model_dump(mode="json")
-    return {key: value for key, value in masking.items() if value != defaults[key]}
+    return {key: value for key, value in masking.items() if value != defaults.get(key)}
 
 
 def _set(data: dict[str, Any], key: str, value: Any) -> None:
     try:
-        set_key(data, key, value)
+        override(data, key, value)
     except InputError as error:
         errors = [(pointer(("overrides", key)), error.message.partition(": ")[2])]
         raise ProblemError(

@@ -8,6 +8,19 @@ from entromask.errors import InputError
 from entromask.spec_errors import HINT
 
 
+def override(data: dict[str, Any], key: str, value: Any) -> None:
+    """Set one key of a spec that may have been written out by an earlier version.
+
+    A whole tokenizer that replaces the spec's means what it means in a new spec.
+
+    Raises:
+        InputError: as of `set_key`.
+    """
+    if key == "tokenizer" and isinstance(value, dict) and value.get("source") == "train":
+        value = {"algorithm": "wordpiece", **value}
+    set_key(data, key, value)
+
+
 def set_key(data: dict[str, Any], key: str, value: Any) -> None:
     """Sets one key in place; groups of keys on the way that are missing are made.
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class Inputs:
     """What a run is made from, opened and checked before anything is written.
 
-    `passing` are the models, by the spec's key, whose checkpoint may not stay.
+    `passing` are the models, by the spec's key, whose checkpoint may not stay. `warnings` are
+    about what was read; they have been emitted.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -37,6 +38,7 @@ class Inputs:
     teacher: SparseMaskedLM | None
     facts: dict[str, Any]
     passing: dict[str, SparseMaskedLM] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Inputs:
@@ -47,14 +49,20 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
         DependencyMissingError: the spec names something on the Hub that cannot be had now.
     """
     from entromask.glue.evaluation import check_tasks
-    from entromask.masking.masker import check_tokenizer
+    from entromask.masking.masker import check_tokenizer, excluded_ids
     from entromask.modeling.architectures import build_model
     from entromask.modeling.masked_lm import SparseMaskedLM
     from entromask.modeling.references import load_masked_lm
     from entromask.modeling.sources import model_source
     from entromask.text.corpus import open_corpus
     from entromask.text.packing import pack
-    from entromask.text.tokenizer import load_tokenizer, open_tokenizer, same_tokenizer
+    from entromask.text.tokenizer import (
+        describe_tokenizer,
+        load_tokenizer,
+        open_tokenizer,
+        same_tokenizer,
+        tokenizer_warnings,
+    )
     from entromask.training.batches import Batches
     from entromask.training.schedule import Schedule
 
@@ -63,9 +71,14 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     for reference in references.values():
         model_source(reference)
     corpus = open_corpus(spec.corpus)
+    named = _tokenizer(spec, references)
     with accelerator.main_process_first():
-        tokenizer = open_tokenizer(_tokenizer(spec, references), corpus)
+        tokenizer = open_tokenizer(named, corpus)
+    warnings = tokenizer_warnings(named, corpus)
+    for warning in warnings:
+        folder.emit("warning", message=warning)
     check_tokenizer(tokenizer)
+    excluded_ids(spec.masking, tokenizer)
     if spec.distillation is not None:
         check_top_k(spec.distillation.top_k, len(tokenizer))
     models: dict[str, SparseMaskedLM] = {}
@@ -118,10 +131,11 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     facts |= {
         "corpus": {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "rows": {"train": len(packed.train), "validation": len(packed.validation)},
+        "tokenizer": describe_tokenizer(named, tokenizer),
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
     }
     passing = {name: models[name] for name, one in references.items() if one.checkpoint is not None}
-    return Inputs(tokenizer, packed, model, teacher, facts, passing)
+    return Inputs(tokenizer, packed, model, teacher, facts, passing, warnings)
 
 
 def _show_text(

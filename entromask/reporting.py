@@ -54,6 +54,7 @@ def results_of(
         "group_hash": spec.group_hash,
         "seed": spec.seed,
         "text": inputs.corpus.text.data(),
+        "tokenizer": inputs.facts["tokenizer"],
         "validation": validation,
         "tasks": tasks,
         "averages": averages(tasks),
@@ -78,4 +79,5 @@ def results_of(
             **{f"scoring_{name}": value for name, value in trained.scoring.items()},
         },
     }
-    return data | {"warnings": [*inputs.corpus.text.warnings(), *warnings_for(data, spec)]}
+    told = [*inputs.warnings, *inputs.corpus.text.warnings()]
+    return data | {"warnings": [*told, *warnings_for(data, spec)]}

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from entromask.compatibility import check_together
 from entromask.errors import InputError
@@ -58,6 +58,22 @@ __all__ = [
 ]
 
 
+# The keys of every spec that this program ever wrote out.
+_WRITTEN_OUT = (
+    "name",
+    "seed",
+    "tags",
+    "corpus",
+    "tokenizer",
+    "model",
+    "teacher",
+    "masking",
+    "distillation",
+    "pretraining",
+    "evaluation",
+)
+
+
 class RunSpec(Document):
     """The one description of a run: corpus, model, masking, pretraining, evaluation."""
 
@@ -86,6 +102,30 @@ class RunSpec(Document):
     )
     pretraining: Pretraining = Field(Pretraining(), description="budget, batches, optimizer")
     evaluation: Evaluation = Field(Evaluation(), description="tasks and fine-tuning")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_former(cls, data: Any) -> Any:
+        """Keep the meaning of a spec that was written out before tokenizers had more keys.
+
+        Such a spec has every key of its time, unlike one that somebody writes.
+        """
+        if not isinstance(data, dict) or not all(name in data for name in _WRITTEN_OUT):
+            return data
+        tokenizer = data["tokenizer"]
+        if isinstance(tokenizer, dict) and set(tokenizer) == {"source", "vocab_size"}:
+            return {**data, "tokenizer": {**tokenizer, "strip_accents": None}}
+        return data
+
+    @model_serializer(mode="wrap")
+    def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write a former tokenizer as it was written then: hashes of specs stay."""
+        data: dict[str, Any] = handler(self)
+        tokenizer = self.tokenizer
+        if isinstance(tokenizer, TrainedTokenizer) and tokenizer.strip_accents is None:
+            for name in ("algorithm", "lowercase", "strip_accents"):
+                data.get("tokenizer", {}).pop(name, None)
+        return data
 
     def resolved(self) -> RunSpec:
         """The same spec with every default written out; resolving twice changes nothing.

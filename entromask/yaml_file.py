@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from entromask.errors import InputError
-from entromask.overrides import set_key
+from entromask.overrides import override as override_key
 from entromask.spec_errors import HINT
 
 
@@ -69,6 +69,6 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     except yaml.YAMLError:
         raise InputError(f"--set {path}: '{text}' is not a YAML value", "quote it") from None
     try:
-        set_key(data, path.strip(), value)
+        override_key(data, path.strip(), value)
     except InputError as error:
         raise InputError(f"--set {error.message}", error.hint) from None

@@ -9,6 +9,7 @@ from entromask.analysis.table import number
 from entromask.compatibility import uses_teacher
 from entromask.presets import PROTOCOLS
 from entromask.spec import RateSchedule, RunSpec
+from entromask.text.sequences import reading_warnings
 
 # Thresholds, next to the figures of the trial that they come from (random masking: 0.15, 0.53).
 PLATEAU_NATS = 0.5  # a loss this far below the unigram loss has left the plateau
@@ -32,7 +33,10 @@ def warnings_for(results: Mapping[str, Any], spec: RunSpec) -> list[str]:
     """
     spec = spec.resolved()
     found = (finding(results, spec) for finding in _FINDINGS)
-    return [warning for warning in found if warning is not None]
+    warnings = [warning for warning in found if warning is not None]
+    for name, task in (results.get("tasks") or {}).items():
+        warnings += reading_warnings(name, task)
+    return warnings
 
 
 def _get(results: Mapping[str, Any], part: str, key: str) -> float | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from entromask.analysis.tokenizer_words import vocabulary_words
 from entromask.glue.tasks import Task
 from entromask.presets import MASKING_PRESETS, PROTOCOLS, SIZES
 from entromask.spec import (
@@ -298,8 +299,10 @@ def _data(
         yield f"Fingerprint of the text: `{fingerprint}`"
     tokenizer = spec.tokenizer
     if tokenizer is None or isinstance(tokenizer, TrainedTokenizer):
-        types = (tokenizer or TrainedTokenizer()).vocab_size
-        yield f"Tokenizer: uncased WordPiece of {types:,} types, trained on the corpus"
+        words = vocabulary_words(tokenizer or TrainedTokenizer(), results, environment)
+        yield f"Tokenizer: {words} trained on the corpus"
+        if tokenizer is None or tokenizer.strip_accents is False:
+            yield "`bert-base-uncased`, by contrast, removes accents and combining marks"
     else:
         yield "Tokenizer: taken over, see the spec"
 
@@ -336,6 +339,8 @@ def _masking_parts(masking: Masking) -> Iterator[str]:
     for name, value in masking.model_dump(mode="json").items():
         if name == "preset" or value is None:
             continue
+        if isinstance(value, list):
+            value = ", ".join(f"`{item}`" for item in value)
         if isinstance(value, dict):
             value = ", ".join(f"{key} {part}" for key, part in value.items())
             value = f"({value})"

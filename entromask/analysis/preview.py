@@ -24,7 +24,7 @@ from entromask.masking.masker import check_tokenizer
 from entromask.masking.scoring import evaluating
 from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM
-from entromask.text.tokenizer import encode_with_offsets, word_encoder
+from entromask.text.encoding import encode_with_offsets, frame_ids, word_encoder
 from entromask.text.unicode import replace_surrogates
 
 # Every token is hidden once, in a pass of its own: the time grows with the square of a window.
@@ -249,7 +249,7 @@ def _tokens(
     values = numbers.tolist()
     best = _predictions(states, weight, bias, tokenizer, top)
     best_masked = _predictions(masked_states, weight, bias, tokenizer, top)
-    special = set(tokenizer.all_special_ids)
+    special = set(frame_ids(tokenizer))
     for place, token_id in enumerate(row.tolist()):
         inside = 0 < place < length - 1
         entropies = values[place - 1] if inside else [None] * 3

@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from entromask.masking.scoring import Score, masked_scores, visible_scores
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import Masking
+from entromask.text.encoding import frame_ids
 
 # Scores [B, T] of token ids [B, T], on their device.
 RowScore = Callable[[Tensor], Tensor]
@@ -48,7 +49,7 @@ class PreviewScores:
     ) -> None:
         self._model, self._rows, self._brought = model, rows, brought
         self._mask_id = int(tokenizer.mask_token_id)
-        self._special = sorted(set(tokenizer.all_special_ids))
+        self._special = frame_ids(tokenizer)
         self._known: dict[tuple[str | None, str | None], list[Tensor | None]] = {}
 
     def lacking(self, masking: Masking) -> str | None:

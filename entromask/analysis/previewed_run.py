@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from entromask.checkpoints import checkpoints
 from entromask.errors import InputError
 from entromask.spec import ModelReference, RunSpec, run_folder
+from entromask.text.encoding import frame_ids
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,7 +84,7 @@ def _of_corpus(corpus: PackedCorpus, tokenizer: PreTrainedTokenizerBase) -> dict
 
     @cache  # pairs are counted when they are first asked for: that reads the whole corpus
     def pmi() -> PMIScore:
-        special = sorted(set(tokenizer.all_special_ids))
+        special = frame_ids(tokenizer)
         return PMIScore.of_rows(corpus.train, corpus.counts, special)
 
     return {"frequency": FrequencyScore(corpus.counts), "pmi": lambda rows: pmi()(rows)}

@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from entromask.glue.data import TaskData
+from entromask.text.sequences import Reading, encode_sequences
 
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -28,7 +29,8 @@ class EncodedSplit:
     """Tokens of N rows one after the other; row i is tokens[starts[i]:starts[i + 1]].
 
     `segments` (alike; None where the model has no segments) and `labels` [N] (float64 for a
-    regression, else int64) belong to them.
+    regression, else int64) belong to them. `reading` counts what was cut or not read; None for a
+    subset.
     """
 
     tokens: Ints
@@ -36,6 +38,7 @@ class EncodedSplit:
     segments: Ints | None
     labels: Tensor
     pad_token: int
+    reading: Reading | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -119,22 +122,15 @@ def _encode(
     data: TaskData, split: str, tokenizer: PreTrainedTokenizerBase, longest: int, segments: bool
 ) -> EncodedSplit:
     columns = data.splits[split]
-    encoded = tokenizer(
-        *(columns[name] for name in data.task.columns),
-        truncation=True,
-        max_length=longest,
-        padding=False,
-        return_attention_mask=False,
-        return_token_type_ids=segments,
-    )
-    rows = encoded["input_ids"]
+    encoded = encode_sequences(tokenizer, [columns[name] for name in data.task.columns], longest)
     kind = torch.float64 if data.task.labels == 0 else torch.int64
     return EncodedSplit(
-        tokens=_flat(rows),
-        starts=np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64),
-        segments=_flat(encoded["token_type_ids"]) if segments else None,
+        tokens=_flat(encoded.ids),
+        starts=np.cumsum([0, *(len(row) for row in encoded.ids)], dtype=np.int64),
+        segments=_flat(encoded.segments) if segments else None,
         labels=torch.tensor(columns["label"], dtype=kind),
         pad_token=int(tokenizer.pad_token_id),
+        reading=encoded.reading,
     )
 
 

@@ -17,6 +17,9 @@ from entromask.glue.batches import usable_positions
 from entromask.glue.data import Columns
 from entromask.modeling.entropy import token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.text.encoding import word_encoder
+from entromask.text.sequences import Reading
+from entromask.text.unknown import UnknownText
 
 Array = np.ndarray[Any, Any]
 
@@ -46,11 +49,12 @@ def score_blimp(
     Returns:
         `accuracy`, the mean over the paradigms; `paradigms` and `phenomena`, the accuracy of each
         (a phenomenon's is the mean of its paradigms); `ties` and `truncated`, counts of pairs;
-        `outcomes`, by paradigm one character a pair in their order: 1 won, 0 lost, = tied.
+        `outcomes`, by paradigm one character a pair in their order: 1 won, 0 lost, = tied; the
+        shares of `Reading.data`, over the distinct sentences.
     """
     good, bad = pairs["sentence_good"], pairs["sentence_bad"]
     sentences = list(dict.fromkeys([*good, *bad]))
-    scores, cut = pseudo_log_likelihood(model, tokenizer, sentences, on_progress)
+    scores, cut, reading = _scored(model, tokenizer, sentences, on_progress)
     place = {sentence: index for index, sentence in enumerate(sentences)}
     places_good = np.array([place[sentence] for sentence in good])
     places_bad = np.array([place[sentence] for sentence in bad])
@@ -67,6 +71,7 @@ def score_blimp(
         "ties": int((difference == 0).sum()),
         "truncated": int((cut[places_good] | cut[places_bad]).sum()),
         "outcomes": _outcomes(pairs["UID"], won),
+        **reading.data(),
     }
 
 
@@ -86,7 +91,6 @@ def subsample(pairs: Columns, count: int | None) -> Columns:
     return {column: [values[row] for row in chosen] for column, values in pairs.items()}
 
 
-@torch.inference_mode()
 def pseudo_log_likelihood(
     model: SparseMaskedLM,
     tokenizer: PreTrainedTokenizerBase,
@@ -97,13 +101,25 @@ def pseudo_log_likelihood(
 
     The pieces to the right within the same word are masked as well, so that a rare word of many
     pieces is not likely merely because its pieces give each other away (arXiv:1910.14659,
-    arXiv:2305.10588). Special tokens are not scored.
+    arXiv:2305.10588). Words are the masker's (`word_encoder`): those of the tokenizer's
+    pre-tokenizer and of white space. Frame tokens are not scored.
 
     Returns:
         Scores [N] in nats, float64, and whether a sentence was truncated [N].
     """
+    scores, cut, _ = _scored(model, tokenizer, sentences, on_progress)
+    return scores, cut
+
+
+@torch.inference_mode()
+def _scored(
+    model: SparseMaskedLM,
+    tokenizer: PreTrainedTokenizerBase,
+    sentences: Sequence[str],
+    on_progress: Callable[[int, int], None] | None,
+) -> tuple[Array, Array, Reading]:
     model.eval()
-    rows = _encode(model, tokenizer, sentences)
+    rows, reading = _encode(model, tokenizer, sentences)
     scores = np.zeros(len(sentences))
     total, done = sum(len(row.tokens) - 2 for row in rows), 0
     for chunk in _chunks(rows):
@@ -111,7 +127,7 @@ def pseudo_log_likelihood(
             done += scored
             if on_progress is not None:
                 on_progress(done, total)
-    return scores, np.array([row.truncated for row in rows], dtype=bool)
+    return scores, np.array([row.truncated for row in rows], dtype=bool), reading
 
 
 @dataclass(frozen=True)
@@ -125,25 +141,27 @@ class _Row:
 
 def _encode(
     model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase, sentences: Sequence[str]
-) -> list[_Row]:
-    if not tokenizer.is_fast:
+) -> tuple[list[_Row], Reading]:
+    encode = word_encoder(tokenizer)
+    if encode is None:
         raise InputError(
             "BLiMP needs a tokenizer that knows where words begin, and "
             f"{type(tokenizer).__name__} does not",
             "save the tokenizer as tokenizer.json",
         )
     limit = usable_positions(model.config) - 2
-    encoded = tokenizer(list(sentences), add_special_tokens=False, return_attention_mask=False)
-    rows = []
-    for index, tokens in enumerate(encoded["input_ids"]):
-        words = np.array([-1 if w is None else w for w in encoded.word_ids(index)[:limit]])
+    frame = [tokenizer.cls_token_id], [tokenizer.sep_token_id]
+    rows, reading, unknown = [], Reading(), UnknownText(tokenizer)
+    for sentence, (tokens, begins) in zip(sentences, encode(list(sentences)), strict=True):
+        reading.add(len(tokens), max(0, len(tokens) - limit))
+        unknown.add((sentence,), tokens)
+        framed = np.concatenate([frame[0], tokens[:limit], frame[1]]).astype(np.int32)
         # The last place of each token's word, counted with [CLS] in front.
-        changes = np.flatnonzero(np.diff(words)) if len(words) else words
-        ends = np.append(changes, len(words) - 1)
-        word_ends = ends[np.searchsorted(ends, np.arange(len(words)))] + 1
-        with_specials = [tokenizer.cls_token_id, *tokens[:limit], tokenizer.sep_token_id]
-        rows.append(_Row(np.array(with_specials, np.int32), word_ends, len(tokens) > limit))
-    return rows
+        word = np.cumsum(begins[:limit])
+        word_ends = np.searchsorted(word, word, side="right")
+        rows.append(_Row(framed, word_ends, len(tokens) > limit))
+    reading.unknown = unknown.counts
+    return rows, reading
 
 
 def _chunks(rows: Sequence[_Row]) -> Iterator[list[int]]:
@@ -169,9 +187,9 @@ def _score_chunk(
     masked = (places >= 1 + np.arange(scored)[:, None]) & (places <= ends[:, :, None])
     copies = np.where(masked, np.int32(mask), tokens[:, None, :]).reshape(-1, length)
     targets = torch.from_numpy(tokens[:, 1:-1].reshape(-1).astype(np.int64))
-    # Two sentences that differ in one token share the copy that hides it: the scored place is the
-    # first masked one, so that equal copies ask the same question.
-    unique, inverse = _unique(copies)
+    asked_at = np.tile(1 + np.arange(scored, dtype=np.int32), count)
+    # Two sentences that differ in one token share the copy that hides it, with the place asked.
+    unique, inverse = _unique(np.column_stack([asked_at, copies]))
     order = np.argsort(inverse, kind="stable")
     device = next(model.parameters()).device
     weight, bias = model.projection()
@@ -179,9 +197,9 @@ def _score_chunk(
     bounds = np.searchsorted(inverse[order], np.arange(0, len(unique) + size, size))
     logs = np.empty(len(copies))
     for batch, (start, end) in enumerate(pairwise(bounds)):
-        inputs = torch.from_numpy(unique[batch * size : (batch + 1) * size].astype(np.int64))
-        is_mask = inputs == mask
-        where = is_mask & (is_mask.cumsum(1) == 1)
+        part = torch.from_numpy(unique[batch * size : (batch + 1) * size].astype(np.int64))
+        inputs = part[:, 1:].contiguous()
+        where = torch.from_numpy(places) == part[:, :1]
         states = model.states(inputs.to(device), where=where.to(device))
         asked = order[start:end]
         source = torch.from_numpy(inverse[asked] - batch * size).to(device)

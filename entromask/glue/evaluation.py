@@ -6,10 +6,10 @@ import logging
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from entromask.glue.cells import (
     Result,
@@ -25,6 +25,10 @@ from entromask.glue.plan import groups
 from entromask.glue.tasks import FROM_MNLI, GLUE8, GLUE9, TASKS
 from entromask.presets import PROTOCOLS
 from entromask.spec import Evaluation
+from entromask.text.sequences import READING_KEYS, Reading, reading_warnings
+
+if TYPE_CHECKING:
+    from entromask.glue.trainings import Trainings
 
 __all__ = ["averages", "check_tasks", "evaluate", "groups", "majority_floor"]
 
@@ -57,7 +61,9 @@ def evaluate(
     Returns:
         By task: `score` with `sd` and `per_seed`; `metrics`, each with mean, sd and per_seed;
         `rows`; `majority_floor`; `collapsed`, the number of seeds at or under that floor. Of
-        BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. What the
+        BLiMP also `phenomena`, `paradigms`, `pairs` (used, of), `ties`, `truncated`. Of the
+        training and evaluation rows, the shares of `Reading.data`: what is cut, what is unknown
+        to the tokenizer (cells of earlier versions lack them). What the
         protocol chose: `selection` of the learning rate, the same for all seeds; `stopping` by
         seed, where the training ends early. `intermediate`, the task that the fine-tuning starts
         from; `train_rows` (used, of); `replaced_characters`, where texts were not Unicode. Of a
@@ -103,6 +109,7 @@ class _Work:
     on_result: OnResult
     on_message: Callable[[str], None]
     done: int = 0
+    warned: set[str] = field(default_factory=set)
 
     def group(self, datas: list[TaskData]) -> dict[str, dict[str, Any]]:
         """All seeds of the tasks that share one fine-tuning."""
@@ -172,7 +179,27 @@ class _Work:
                         )
                         for split in data.test
                     }
+                if data.scored:
+                    result |= self._reading(trainings, data)
                 yield data, seed, {**result, **tuned.record}
+
+    def _reading(self, trainings: Trainings, data: TaskData) -> Result:
+        """Return what of a task's rows is cut or not read, and tell of it if it is much."""
+        reading = Reading()
+        for split in ("train", *data.task.evaluation):
+            rows = trainings.encoded(data, split).reading if split in data.splits else None
+            if rows is not None:
+                reading.merge(rows)
+        found = reading.data()
+        self._warn(data, found)
+        return found
+
+    def _warn(self, data: TaskData, result: Result) -> None:
+        """Tell once of a task whose texts are not read whole."""
+        if data.task.name not in self.warned:
+            self.warned.add(data.task.name)
+            for warning in reading_warnings(data.task.name, result):
+                self.on_message(warning)
 
     def _pairs(
         self, missing: Mapping[int | None, list[TaskData]]
@@ -193,6 +220,7 @@ class _Work:
         with quiet_transformers():
             model = load_masked_lm(ModelReference(path=str(self.model_dir))).to(self.device)
         scored = score_blimp(model, load_tokenizer(str(self.model_dir)), pairs, self._within)
+        self._warn(data, scored)
         accuracy = scored.pop("accuracy")
         used = len(pairs["UID"])
         return {
@@ -258,7 +286,8 @@ def _entry(data: TaskData, results: Mapping[int | None, Result]) -> dict[str, An
         name: _spread({seed: result["metrics"][name] for seed, result in results.items()})
         for name in first["metrics"]
     }
-    more = ("phenomena", "paradigms", "pairs", "ties", "truncated", "selection", "intermediate")
+    of_pairs = ("phenomena", "paradigms", "pairs", "ties", "truncated")
+    more = (*of_pairs, "selection", "intermediate", *READING_KEYS)
     replaced = data.notes.replaced_characters
     stopping = {str(seed): r["stopping"] for seed, r in results.items() if "stopping" in r}
     trainings = {str(seed): r["training"] for seed, r in results.items() if "training" in r}

@@ -18,6 +18,7 @@ from entromask.masking.selection import select
 from entromask.masking.units import WordStarts, unit_starts
 from entromask.spec import Masking
 from entromask.spec_errors import describe
+from entromask.text.encoding import frame_ids
 
 IGNORED = -100  # transformers' label of a position that is not predicted
 
@@ -26,9 +27,10 @@ class Masker:
     """Masks rows as a `Masking` says; the same call always gives the same masks.
 
     The noise is a hash of (seed, epoch, row, position), so a row's mask does not depend on which
-    other rows are in the batch, on their order, or on the device. Special tokens (the tokenizer's
-    `all_special_ids`, thus also the unknown token, as in transformers' masking collator) are
-    never selected and never drawn as random tokens.
+    other rows are in the batch, on their order, or on the device. The tokens that frame rows
+    (`frame_ids`: the unknown token too, as in transformers' masking collator, but no additional
+    special tokens) and those of `exclude_tokens` are never selected and never drawn as random
+    tokens.
 
     Args:
         masking: a Masking, its parts as a mapping, or the name of a preset.
@@ -49,9 +51,10 @@ class Masker:
         check_tokenizer(tokenizer)
         self.seed = int(seed)
         self.mask_id = int(tokenizer.mask_token_id)
-        special = sorted(set(tokenizer.all_special_ids))
-        self._special = torch.tensor(special)
-        self._ordinary = ordinary_ids(tokenizer)
+        excluded = excluded_ids(self.masking, tokenizer)
+        self._special = torch.tensor(sorted({*frame_ids(tokenizer), *excluded}))
+        ordinary = ordinary_ids(tokenizer)
+        self._ordinary = ordinary[~torch.isin(ordinary, self._special)]
         self._tokenizer = tokenizer
         self._word_starts: WordStarts | None = None
 
@@ -175,10 +178,27 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase) -> None:
         )
 
 
+def excluded_ids(masking: Masking, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the ids of the tokens that `masking.exclude_tokens` lists.
+
+    Raises:
+        InputError: the tokenizer has no such token.
+    """
+    vocabulary = tokenizer.get_vocab() if masking.exclude_tokens else {}
+    for token in masking.exclude_tokens:
+        if token not in vocabulary:
+            raise InputError(
+                f"masking.exclude_tokens lists '{token}', which is no token of the tokenizer "
+                f"{_name(tokenizer)}",
+                "spell tokens as the tokenizer's vocabulary has them, or remove it from the list",
+            )
+    return [vocabulary[token] for token in masking.exclude_tokens]
+
+
 def ordinary_ids(tokenizer: PreTrainedTokenizerBase) -> Tensor:
-    """[n] int64, ascending: every token id that is not special."""
+    """[n] int64, ascending: every token id that does not frame rows."""
     ordinary = torch.ones(len(tokenizer), dtype=torch.bool)
-    ordinary[[i for i in tokenizer.all_special_ids if i < len(tokenizer)]] = False
+    ordinary[[i for i in frame_ids(tokenizer) if i < len(tokenizer)]] = False
     return ordinary.nonzero().squeeze(1)
 
 

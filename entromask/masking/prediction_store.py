@@ -21,6 +21,7 @@ from entromask.masking.scoring import GROUPS, Progress, Rows, evaluating, hidden
 from entromask.modeling.distillation import top_k_probabilities
 from entromask.modeling.masked_lm import SparseMaskedLM, weights_fingerprint
 from entromask.settings import settings
+from entromask.text.encoding import frame_ids
 from entromask.training.cost import Cost
 
 # Raised when the meaning of the bytes changes; an older store is then computed anew.
@@ -254,7 +255,7 @@ def predict_corpus(
     at_once = batch_size or max(1, _PASS_TOKENS.get(device.type, 1 << 13) // length)
     # Commits end where batches end, so that a resumed store sees the very same batches.
     commit = at_once * max(1, _COMMIT_TOKENS // (at_once * length))
-    special = torch.tensor(sorted(set(tokenizer.all_special_ids)))
+    special = torch.tensor(frame_ids(tokenizer))
     mask_id, kept = int(tokenizer.mask_token_id), (store.top_k, temperature)
     cost = Cost.of(teacher, length)
     with store.filling():

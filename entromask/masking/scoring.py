@@ -20,6 +20,7 @@ from entromask.masking.store import ScoreStore
 from entromask.modeling.entropy import token_entropy, token_log_probability
 from entromask.modeling.masked_lm import SparseMaskedLM, weights_fingerprint
 from entromask.settings import settings
+from entromask.text.encoding import frame_ids
 
 GROUPS = 7  # with 1/7 = 14 % of a row hidden at a time, the model sees what it was trained on
 View = Literal["visible", "masked"]
@@ -200,7 +201,7 @@ def score_corpus(
     at_once = batch_size or max(1, _PASS_TOKENS.get(device.type, 1 << 13) // length)
     # Commits end where batches end, so that a resumed store sees the very same batches.
     commit = at_once * max(1, _COMMIT_TOKENS // (at_once * length))
-    special_ids = sorted(set(tokenizer.all_special_ids))
+    special_ids = frame_ids(tokenizer)
     mask_id = int(tokenizer.mask_token_id)
     with store.filling():
         while not store.complete:
@@ -290,7 +291,7 @@ def score_levels(
     One or two: a teacher that finds every position as uncertain as any other, so that chance
     decides between them. Special tokens, which are not scored, do not count. rows: [N, T] ids.
     """
-    special_ids = np.array(sorted(set(tokenizer.all_special_ids)))
+    special_ids = np.array(frame_ids(tokenizer))
     counts = np.zeros(256, np.int64)
     at_once = max(1, _COMMIT_TOKENS // store.length)
     for start in range(0, store.rows, at_once):

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from entromask.text.encoding import frame_ids
+
 # Lengths of spans in words: geometric, cut off and renormalised; 3.8 on average (SpanBERT,
 # arXiv:1907.10529, section 3.1).
 SPAN_P = 0.2
@@ -40,7 +42,8 @@ class WordStarts:
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         vocabulary = tokenizer.get_vocab()
         size = max(len(tokenizer), max(vocabulary.values(), default=0) + 1)
-        special = set(tokenizer.all_special_ids)
+        # Added tokens are words of their own, whatever their spelling.
+        special = {*frame_ids(tokenizer), *tokenizer.get_added_vocab().values()}
         types = {i: token for token, i in vocabulary.items() if token and i not in special}
         counts = {
             mark: sum(token.startswith(mark) for token in types.values())

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from entromask.parts.base import Part
+
+_SMALLEST_BYTE_BPE = 300
 
 
 class BuiltinCorpus(Part):
@@ -61,11 +64,40 @@ Corpus = Annotated[
 ]
 
 
+Algorithm = Literal["wordpiece", "byte-bpe", "unigram"]
+
+
 class TrainedTokenizer(Part):
-    """An uncased WordPiece vocabulary, trained on the corpus."""
+    """A vocabulary trained on the corpus; unlike `bert-base-uncased` it keeps accents and marks."""
 
     source: Literal["train"] = Field("train", description="trained for this run")
     vocab_size: int = Field(8192, ge=200, le=200_000, description="types, special tokens included")
+    algorithm: Algorithm = Field(
+        "wordpiece", description="`byte-bpe` has no unknown tokens in any script"
+    )
+    lowercase: bool = Field(True, description="read upper case as lower case")
+    strip_accents: bool | None = Field(
+        False,
+        description="remove accents and combining marks, as `bert-base-uncased` does, in every "
+        "script; null: as runs did before this was a key, with at most 1,000 characters",
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.strip_accents is None and (self.algorithm, self.lowercase) != ("wordpiece", True):
+            raise PydanticCustomError(
+                "strip_accents",
+                "strip_accents null is for algorithm wordpiece with lowercase true alone; "
+                "allowed: true, false",
+            )
+        if self.algorithm == "byte-bpe" and self.vocab_size < _SMALLEST_BYTE_BPE:
+            raise PydanticCustomError(
+                "vocab_size",
+                "byte-bpe needs a vocab_size of at least {least}, for 256 bytes and the special "
+                "tokens, not {size}",
+                {"least": _SMALLEST_BYTE_BPE, "size": self.vocab_size},
+            )
+        return self
 
 
 class LocalTokenizer(Part):

@@ -144,12 +144,18 @@ class Masking(Part):
         None, description="uniform masks first: 'plateau' (until it is left), or a share of steps"
     )
 
+    exclude_tokens: list[str] = Field(
+        default_factory=list,
+        description="tokens that are never masked, beside those that frame a row, as the "
+        "vocabulary spells them; special tokens of your own are masked unless they are listed",
+    )
+
     @model_serializer(mode="wrap")
     def _dump(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """No key where there is none: the hashes of specs are older than these keys."""
         data: dict[str, Any] = handler(self)
-        for name in ("refresh_share", "ema_decay"):
-            if data.get(name) is None:
+        for name in ("refresh_share", "ema_decay", "exclude_tokens"):
+            if data.get(name) in (None, []):
                 data.pop(name, None)
         return data
 

@@ -18,9 +18,11 @@ from entromask.settings import settings
 from entromask.text.cache import build_once
 from entromask.text.corpus import Corpus, Document
 from entromask.text.documents import HELD_OUT_OF, SPLITS, Split
+from entromask.text.encoding import encoder, frame_ids, word_encoder
 from entromask.text.rows import RowCutter
 from entromask.text.statistics import Notes, TextStatistics
-from entromask.text.tokenizer import encoder, tokenizer_fingerprint, word_encoder
+from entromask.text.tokenizer import tokenizer_fingerprint
+from entromask.text.unknown import UnknownText
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -201,8 +203,8 @@ class _Packing:
             self.limits["validation"] = max(_FEWEST_HELD_OUT, limit // HELD_OUT_OF)
         self.encode, self.encode_words = encoder(tokenizer), word_encoder(tokenizer)
         self.special = np.zeros(size, dtype=bool)
-        self.special[list(tokenizer.all_special_ids)] = True
-        # Of the special tokens, only [UNK] can stand for something in a text.
+        self.special[frame_ids(tokenizer)] = True
+        # Of the frame tokens, only [UNK] can stand for something in a text.
         self.framing = self.special.copy()
         if tokenizer.unk_token_id is not None:
             self.framing[tokenizer.unk_token_id] = False
@@ -214,6 +216,7 @@ class _Packing:
         self.written: dict[Split, int] = dict.fromkeys(SPLITS, 0)
         self.documents: dict[Split, int] = dict.fromkeys(SPLITS, 0)
         self.notes = Notes()
+        self.unknown = UnknownText(tokenizer)
 
     def write(self, folder: Path) -> None:
         with ExitStack() as stack:
@@ -255,6 +258,7 @@ class _Packing:
             validation_documents=self.documents["validation"],
             validation_rows=self.written["validation"],
             **asdict(self.notes),
+            **self.unknown.counts.data(),
         )
 
     def _add(self, documents: list[Document], split: Split, files: dict[Split, IO[bytes]]) -> None:
@@ -278,11 +282,14 @@ class _Packing:
     def _encoded(self, texts: list[str], split: Split) -> Iterator[NDArray[np.uint32]]:
         """The tokens of each text, with the bit for where words begin in training texts."""
         if split == "validation" or self.encode_words is None:
-            for one in self.encode(texts):
+            for text, one in zip(texts, self.encode(texts), strict=True):
                 tokens = np.array(one, dtype=np.uint32)
+                if split == "train":
+                    self.unknown.add((text,), tokens)
                 yield tokens[~self.framing[tokens]]
         else:
-            for ids, begins in self.encode_words(texts):
+            for text, (ids, begins) in zip(texts, self.encode_words(texts), strict=True):
+                self.unknown.add((text,), ids)
                 usable = ~self.framing[ids]
                 yield (ids.astype(np.uint32) | begins * _BEGINS)[usable]
 

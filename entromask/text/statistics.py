@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
+
+from entromask.text.unknown import unknown_warning
 
 # A .csv field over more lines is read, and reported.
 LONG_FIELD_LINES = 20
@@ -70,6 +72,8 @@ class TextStatistics:
         first_replaced: where the first of them was, as "FILE, line 3".
         long_fields: fields of .csv files that span suspiciously many lines.
         first_long_field: where the first of them begins.
+        unknown_token_share, unknown_character_share, unknown_characters, words_too_long: what of
+            the training documents the tokenizer cannot read, as in `UnknownCounts.data`.
     """
 
     documents: int = 0
@@ -81,11 +85,15 @@ class TextStatistics:
     first_replaced: str | None = None
     long_fields: int = 0
     first_long_field: str | None = None
+    unknown_token_share: float = 0.0
+    unknown_character_share: float = 0.0
+    unknown_characters: Sequence[Sequence[Any]] = field(default_factory=list)
+    words_too_long: int = 0
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> TextStatistics:
         """Read what `data` has written; keys that another version wrote are left out."""
-        names = {field.name for field in fields(cls)}
+        names = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in data.items() if name in names})
 
     def data(self) -> dict[str, Any]:
@@ -104,7 +112,8 @@ class TextStatistics:
         notes = Notes(
             self.replaced_characters, self.first_replaced, self.long_fields, self.first_long_field
         )
-        return notes.warnings()
+        unknown = unknown_warning("the corpus", asdict(self))
+        return [*notes.warnings(), *([] if unknown is None else [unknown])]
 
 
 def _replaced(count: int, first: str) -> str:

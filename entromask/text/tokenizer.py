@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from entromask import spec
 from entromask.errors import DependencyMissingError, InputError
@@ -18,6 +14,8 @@ from entromask.hub import hub_errors
 from entromask.settings import settings
 from entromask.text.cache import build_once
 from entromask.text.corpus import Corpus
+from entromask.text.encoding import encoder
+from entromask.text.trained import read_training, recipe, save_trained, train_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -42,7 +40,7 @@ def open_tokenizer(tokenizer: spec.Tokenizer, corpus: Corpus) -> PreTrainedToken
         DiskFullError: there is no room for a trained one.
     """
     if isinstance(tokenizer, spec.TrainedTokenizer):
-        return load_tokenizer(str(_trained(tokenizer.vocab_size, corpus)))
+        return load_tokenizer(str(_trained(tokenizer, corpus)))
     if isinstance(tokenizer, spec.LocalTokenizer):
         path = Path(tokenizer.path).expanduser()
         if not path.is_dir():
@@ -103,135 +101,6 @@ def same_tokenizer(a: PreTrainedTokenizerBase, b: PreTrainedTokenizerBase) -> st
     return None
 
 
-def encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[list[int]]]:
-    """A function from texts to their ids: no special tokens, never cut, on all cores if it can.
-
-    A special token that is spelt out in a text, such as "[MASK]", is read as plain characters;
-    some tokenizers in pure Python cannot do that.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        # `tokenize` and not `encode`, which warns of texts longer than a model's longest.
-        return lambda texts: [
-            tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text, split_special_tokens=True))
-            for text in texts
-        ]
-    plain = _plain(backend)
-    return lambda texts: [
-        one.ids for one in plain.encode_batch_fast(texts, add_special_tokens=False)
-    ]
-
-
-def word_encoder(
-    tokenizer: PreTrainedTokenizerBase,
-) -> Callable[[list[str]], list[tuple[NDArray[np.int64], NDArray[np.bool_]]]] | None:
-    """A function from texts to their ids, as of `encoder`, and whether each begins a word.
-
-    A token begins a word where the tokenizer's own word id changes, where there is whitespace
-    between it and the token before, where its own text begins with whitespace, and at the start
-    of a text. Word ids alone would not do: a SentencePiece tokenizer may see a whole text as one.
-
-    Returns:
-        A function giving ids [n] and begins [n] for each text; None for a tokenizer in pure
-        Python, which knows neither word ids nor offsets.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
-    plain, continues = _plain(backend), _continues(backend)
-
-    def encode(texts: list[str]) -> list[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
-        if continues is not None:
-            encodings = plain.encode_batch_fast(texts, add_special_tokens=False)
-        else:
-            encodings = plain.encode_batch(texts, add_special_tokens=False)
-        ids = [np.array(one.ids, dtype=np.int64) for one in encodings]
-        if continues is not None:
-            return [(one, ~continues[one]) for one in ids]
-        return list(zip(ids, _word_starts(texts, encodings), strict=True))
-
-    return encode
-
-
-def _continues(backend: Any) -> NDArray[np.bool_] | None:
-    """[V], whether a type continues a word, of a tokenizer of which the types tell all of it.
-
-    Behind BERT's pre-tokenizer, which isolates "#", exactly the pieces after a word's first have
-    WordPiece's prefix. Encoding without word ids and offsets is a third faster. None: ask those.
-    """
-    state = json.loads(backend.to_str())
-    model, before = state["model"], state["pre_tokenizer"] or {}
-    if model["type"] != "WordPiece" or before.get("type") != "BertPreTokenizer":
-        return None
-    prefix = model["continuing_subword_prefix"]
-    if prefix != "##":
-        return None
-    added = {token["id"] for token in state["added_tokens"]}
-    continues = np.zeros(1 + max([*model["vocab"].values(), *added]), dtype=bool)
-    continues[[i for token, i in model["vocab"].items() if token.startswith(prefix)]] = True
-    continues[list(added)] = False
-    return continues
-
-
-def _word_starts(texts: list[str], encodings: list[Any]) -> list[NDArray[np.bool_]]:
-    """Whether each token of each text begins a word; all texts at once, for speed."""
-    sizes = np.array([len(one.ids) for one in encodings])
-    words = np.fromiter(chain.from_iterable(one.word_ids for one in encodings), np.int64)
-    pairs = chain.from_iterable(one.offsets for one in encodings)
-    offsets = np.fromiter(chain.from_iterable(pairs), np.int64, 2 * len(words)).reshape(-1, 2)
-    # The texts as one, each with a line break behind it: an offset may point to a text's end.
-    lengths = np.array([len(text) + 1 for text in texts])
-    offsets += np.repeat(np.cumsum(lengths) - lengths, sizes)[:, None]
-    spaces = _spaces_before("\n".join([*texts, ""]))
-    starts = np.ones(len(words), dtype=bool)
-    # Whitespace from the end of the token before to this one's first character, with that one.
-    apart = spaces[offsets[1:, 0] + 1] > spaces[offsets[:-1, 1]]
-    starts[1:] = (words[1:] != words[:-1]) | apart
-    bounds = np.cumsum(sizes)
-    starts[(bounds - sizes)[sizes > 0]] = True
-    return np.split(starts, bounds[:-1])
-
-
-def _spaces_before(text: str) -> NDArray[np.int64]:
-    """How many whitespace characters there are before each place of a text, and in all."""
-    points = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    # No whitespace lies beyond the ideographic space. The information separators (1C to 1F) are
-    # whitespace for Python alone: tokenizers go by Unicode's White_Space.
-    table = np.array([chr(point).isspace() for point in range(0x3002)])
-    table[0x1C:0x20] = False
-    counts = np.zeros(len(points) + 1, dtype=np.int64)
-    np.cumsum(table[np.minimum(points, 0x3001)], out=counts[1:])
-    return counts
-
-
-def encode_with_offsets(
-    tokenizer: PreTrainedTokenizerBase, text: str
-) -> tuple[list[int], list[tuple[int, int]]]:
-    """The same ids for one text, and where each token begins and ends in it, in code points.
-
-    Raises:
-        InputError: the tokenizer does not know where its tokens stand.
-    """
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        raise InputError(
-            f"the tokenizer {type(tokenizer).__name__} does not know where its tokens stand in "
-            "a text",
-            "save the tokenizer as tokenizer.json",
-        )
-    encoded = _plain(backend).encode(text, add_special_tokens=False)
-    return encoded.ids, encoded.offsets
-
-
-def _plain(backend: Any) -> Any:
-    """A copy that cuts nothing, pads nothing, and reads special tokens as characters."""
-    plain = type(backend).from_str(backend.to_str())
-    plain.no_truncation()
-    plain.no_padding()
-    plain.encode_special_tokens = True
-    return plain
-
-
 def _checked(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokenizerBase:
     missing = [token for token in _NEEDED if getattr(tokenizer, token, None) is None]
     if missing:
@@ -270,18 +139,64 @@ def _from_hub(name: str, revision: str | None) -> PreTrainedTokenizerBase:
             ) from None
 
 
-def _trained(vocab_size: int, corpus: Corpus) -> Path:
-    """The folder of the WordPiece tokenizer of this corpus and size."""
-    from entromask.text.wordpiece import recipe, train_wordpiece
+def trained_vocabulary(tokenizer: spec.TrainedTokenizer, corpus_fingerprint: str) -> int | None:
+    """Return the size of a vocabulary that was trained on this machine; None if none was."""
+    folder = _trained_folder(tokenizer, corpus_fingerprint)
+    training = read_training(folder)
+    if training is not None:
+        return training.vocab_size
+    try:  # of an earlier version, which wrote no report
+        state = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+        return len(state["model"]["vocab"])
+    except (OSError, ValueError, KeyError):
+        return None
 
-    key = json.dumps([corpus.fingerprint, vocab_size, recipe()])
-    folder = settings().cache / "tokenizers" / hashlib.sha256(key.encode()).hexdigest()
+
+def describe_tokenizer(
+    wanted: spec.Tokenizer, tokenizer: PreTrainedTokenizerBase
+) -> dict[str, Any]:
+    """Return `tokenizer` of results.json: `algorithm`, `vocab_size`, `requested_vocab_size`."""
+    requested = wanted.vocab_size if isinstance(wanted, spec.TrainedTokenizer) else None
+    return {
+        "algorithm": _algorithm(tokenizer),
+        "vocab_size": len(tokenizer),
+        "requested_vocab_size": requested,
+    }
+
+
+def tokenizer_warnings(wanted: spec.Tokenizer, corpus: Corpus) -> list[str]:
+    """Return what a trained tokenizer lacks of what the spec asks for, in sentences."""
+    if not isinstance(wanted, spec.TrainedTokenizer):
+        return []
+    training = read_training(_trained_folder(wanted, corpus.fingerprint))
+    return [] if training is None else training.warnings()
+
+
+def _algorithm(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return `wordpiece`, `byte-bpe`, `bpe`, `unigram`, `wordlevel`, or the class's name."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return type(tokenizer).__name__
+    state = json.loads(backend.to_str())
+    kind = str(state["model"]["type"]).lower()
+    byte_level = '"ByteLevel"' in json.dumps([state["pre_tokenizer"], state["decoder"]])
+    return "byte-bpe" if kind == "bpe" and byte_level else kind
+
+
+def _trained_folder(wanted: spec.TrainedTokenizer, corpus_fingerprint: str) -> Path:
+    key = json.dumps([corpus_fingerprint, *recipe(wanted)])
+    return settings().cache / "tokenizers" / hashlib.sha256(key.encode()).hexdigest()
+
+
+def _trained(wanted: spec.TrainedTokenizer, corpus: Corpus) -> Path:
+    """Return the folder of the tokenizer of this corpus, trained now if it was not before."""
+    folder = _trained_folder(wanted, corpus.fingerprint)
 
     def build(place: Path) -> None:
         def documents() -> Iterator[str]:
             return corpus.documents("train")
 
-        train_wordpiece(documents, vocab_size).save_pretrained(str(place))
+        save_trained(*train_tokenizer(documents, wanted), place)
 
     def whole(place: Path) -> bool:
         return (place / "tokenizer.json").is_file()

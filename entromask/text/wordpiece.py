@@ -1,4 +1,4 @@
-"""Trains an uncased WordPiece vocabulary, the same one each time.
+"""Trains a WordPiece vocabulary, the same one each time.
 
 `tokenizers` breaks ties by ids that it gives in the order of a randomly seeded hash map, so that
 two trainings differ. Here every character has its id before the training starts.
@@ -6,48 +6,59 @@ two trainings differ. Here every character has its id before the training starts
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from entromask.text.alphabet import Alphabet, CharacterCounter, choose_alphabet
+from entromask.text.vocabulary import SPECIAL_TOKENS, Documents, batches, controls_removed
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-    from transformers import PreTrainedTokenizerFast
 
-SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 _PREFIX = "##"
-# Raise it when the same documents come to give another vocabulary.
-_VERSION = 1
-# More text hardly changes a vocabulary: the training stops after so many characters.
-_LONGEST_TRAINING = 200_000_000
-_MOST_CHARACTERS = 1000
-_BATCH = 256
-
-
-def recipe() -> list[Any]:
-    """What the vocabulary depends on beside the documents: part of the cache's key."""
-    import tokenizers
-
-    return [_VERSION, _LONGEST_TRAINING, tokenizers.__version__]
+# Runs of letters without a space are long in Thai or Khmer; BERT's limit is 100.
+_LONGEST_WORD = 1000
+# Of vocabularies from before `strip_accents` was a key.
+_FORMER_MOST_CHARACTERS = 1000
+_FORMER_LONGEST_WORD = 100
 
 
 def train_wordpiece(
-    documents: Callable[[], Iterable[str]], vocab_size: int
-) -> PreTrainedTokenizerFast:
-    """A BERT tokenizer (lower case, no accents) with at most `vocab_size` types.
+    documents: Documents, vocab_size: int, lowercase: bool, strip_accents: bool | None
+) -> tuple[Tokenizer, Alphabet]:
+    """Train a WordPiece tokenizer with at most `vocab_size` types.
 
     Args:
-        documents: gives the training documents anew at each call; they are read twice.
+        documents: returns the training documents anew at each call; they are read twice.
+        strip_accents: None: as before this was a key, which is stripped, with at most 1,000
+            characters, each of them in both forms.
     """
     from tokenizers import models, trainers
 
-    trained = _pipeline(models.WordPiece(unk_token="[UNK]", continuing_subword_prefix=_PREFIX))
-    characters = _alphabet(trained, documents(), vocab_size)
-    inner = [_PREFIX + one for one in characters if _can_continue(trained, one)]
+    former = strip_accents is None
+    normalizer = _former_normalizer() if former else _normalizer(lowercase, bool(strip_accents))
+    longest = _FORMER_LONGEST_WORD if former else _LONGEST_WORD
+
+    def model(vocabulary: dict[str, int] | None) -> Any:
+        return models.WordPiece(
+            vocabulary,
+            unk_token="[UNK]",
+            continuing_subword_prefix=_PREFIX,
+            max_input_chars_per_word=longest,
+        )
+
+    trained = _pipeline(model(None), normalizer)
+    counter = CharacterCounter(trained)
+    for batch in batches(documents()):
+        counter.add(batch)
+    room = vocab_size - len(SPECIAL_TOKENS)
+    if former:
+        alphabet = _former_alphabet(trained, counter, room)
+    else:
+        alphabet = choose_alphabet(*counter.counts(), room)
+    characters = alphabet.characters
+    inner = [_PREFIX + character for character in alphabet.inner]
     trained.train_from_iterator(
-        _batches(documents()),
+        batches(documents()),
         trainers.WordPieceTrainer(
             vocab_size=vocab_size,
             min_frequency=2,
@@ -61,79 +72,47 @@ def train_wordpiece(
     )
     # Rebuilt, since the trainer has made special tokens of the characters.
     vocabulary = dict(sorted(trained.get_vocab().items(), key=lambda item: item[1]))
-    final: Tokenizer = _pipeline(
-        models.WordPiece(vocabulary, unk_token="[UNK]", continuing_subword_prefix=_PREFIX)
-    )
-    final.add_special_tokens(list(SPECIAL_TOKENS))
-    return _wrapped(final)
+    return _pipeline(model(vocabulary), normalizer), alphabet
 
 
-def _pipeline(model: Any) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers
+def _pipeline(model: Any, normalizer: Any) -> Tokenizer:
+    from tokenizers import Tokenizer, decoders, pre_tokenizers
 
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.decoder = decoders.WordPiece(prefix=_PREFIX)
     return tokenizer
 
 
-def _wrapped(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
-    from tokenizers import processors
-    from transformers import PreTrainedTokenizerFast
+def _normalizer(lowercase: bool, strip_accents: bool) -> Any:
+    from tokenizers import normalizers
 
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
-        special_tokens=[(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")],
+    # BERT's cleaning would also delete joiners, which Persian, Indic scripts and emoji need.
+    bert = normalizers.BertNormalizer(
+        clean_text=False,
+        handle_chinese_chars=True,
+        strip_accents=strip_accents,
+        lowercase=lowercase,
     )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        pad_token="[PAD]",
-        unk_token="[UNK]",
-        cls_token="[CLS]",
-        sep_token="[SEP]",
-        mask_token="[MASK]",
-        # No token types: packed rows have one segment, so a second one's embedding stays
-        # untrained; and most architectures know none.
-        model_input_names=["input_ids", "attention_mask"],
-        clean_up_tokenization_spaces=False,
-    )
+    return normalizers.Sequence([normalizers.NFC(), *controls_removed(), bert])
 
 
-def _training_text(documents: Iterable[str]) -> Iterator[str]:
-    characters = 0
-    for document in documents:
-        yield document
-        characters += len(document)
-        if characters >= _LONGEST_TRAINING:
-            return
+def _former_normalizer() -> Any:
+    from tokenizers import normalizers
+
+    return normalizers.BertNormalizer(lowercase=True)
 
 
-def _batches(documents: Iterable[str]) -> Iterator[list[str]]:
-    text = _training_text(documents)
-    while batch := list(itertools.islice(text, _BATCH)):
-        yield batch
-
-
-def _alphabet(tokenizer: Tokenizer, documents: Iterable[str], vocab_size: int) -> list[str]:
-    """The most frequent characters after normalisation, in code point order."""
-    raw = np.zeros(0x110000, dtype=np.int64)
-    for batch in _batches(documents):
-        points = np.frombuffer("".join(batch).encode("utf-32-le", "replace"), dtype=np.uint32)
-        counts = np.bincount(points)
-        raw[: len(counts)] += counts
-    normalized: dict[str, int] = {}
-    for point in np.flatnonzero(raw).tolist():
-        for one in tokenizer.normalizer.normalize_str(chr(point)):
-            if not one.isspace():
-                normalized[one] = normalized.get(one, 0) + int(raw[point])
+def _former_alphabet(tokenizer: Tokenizer, counter: CharacterCounter, room: int) -> Alphabet:
+    counts, _ = counter.counts()
+    ranked = sorted(counts, key=lambda character: (-counts[character], character))
     # A small vocabulary has to keep room for more than characters, which count twice.
-    most = min(_MOST_CHARACTERS, (vocab_size - len(SPECIAL_TOKENS)) // 4)
-    ranked = sorted(normalized, key=lambda one: (-normalized[one], one))
-    return sorted(ranked[:most])
-
-
-def _can_continue(tokenizer: Tokenizer, character: str) -> bool:
-    """Whether a character can stand inside a word; punctuation is a word of its own."""
-    return len(tokenizer.pre_tokenizer.pre_tokenize_str("a" + character)) == 1
+    most = min(_FORMER_MOST_CHARACTERS, room // 4)
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    return Alphabet(
+        characters=sorted(ranked[:most]),
+        inner=[one for one in sorted(ranked[:most]) if len(split("a" + one)) == 1],
+        covered=sum(counts[one] for one in ranked[:most]) / max(1, sum(counts.values())),
+        missing=[(one, counts[one]) for one in ranked[most : most + 10]],
+    )

@@ -30,6 +30,7 @@ from entromask.masking.scoring import (
 from entromask.masking.store import ScoreStore
 from entromask.modeling.masked_lm import Prediction, SparseMaskedLM
 from entromask.spec import Masking
+from entromask.text.encoding import frame_ids
 from entromask.text.packing import PackedCorpus
 from entromask.training.batches import Batch
 from entromask.training.cost import Cost
@@ -110,7 +111,7 @@ class FreshScores(Scores):
     def __init__(self, inputs: Inputs, model: SparseMaskedLM) -> None:
         self._inputs, self._model = inputs, model
         self._score: Score = "surprisal" if inputs.masking.score == "surprisal" else "entropy"
-        self._special = sorted(set(inputs.tokenizer.all_special_ids))
+        self._special = frame_ids(inputs.tokenizer)
         self._cost = Cost.of(model, inputs.corpus.train.shape[1])
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -303,7 +304,7 @@ def batch_scores(inputs: Inputs) -> Scores:
         frequency = FrequencyScore(corpus.counts)
         return Scores(lambda batch: frequency(batch.rows))
     if masking.score == "pmi":
-        special = sorted(set(inputs.tokenizer.all_special_ids))
+        special = frame_ids(inputs.tokenizer)
         pmi = PMIScore.of_rows(corpus.train, corpus.counts, special)
         return Scores(lambda batch: pmi(batch.rows))
     if masking.score == "amlm":

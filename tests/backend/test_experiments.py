@@ -182,6 +182,29 @@ def test_an_experiment_is_extended_by_seeds_and_methods(
     )
 
 
+def test_an_experiment_from_before_the_keys_of_tokenizers_keeps_its_meaning(
+    api: TestClient, database: Database
+) -> None:
+    first = submitted(api)
+    with database.write() as session:
+        for run in session.scalars(select(Run)):
+            run.spec = {**run.spec, "tokenizer": {"source": "train", "vocab_size": 512}}
+            former = RunSpec.parse(run.spec)
+            run.spec_hash, run.group_hash = former.spec_hash, former.group_hash
+    more = {"seeds": [2], "methods": {"frequency": {"masking.preset": "frequency"}}}
+    answer = api.post(f"/v1/experiments/{first.id}/extend", json=more)
+    assert answer.status_code == 200, answer.text
+    cells = Experiment.model_validate(answer.json()).cells
+    with database.read() as session:
+        rows = {run.id: run for run in session.scalars(select(Run))}
+        assert len(rows) == 9 + 1, "three methods of three seeds, and the teacher"
+        for run in rows.values():
+            assert run.spec["tokenizer"] == {"source": "train", "vocab_size": 512}
+        for cell in cells:
+            groups = {rows[run.id].group_hash for run in cell.runs}
+            assert len(groups) == 1 or cell.key == "by-teacher"
+
+
 def test_a_cancelled_experiment_stops_all_and_is_continued_by_retry(
     api: TestClient, database: Database
 ) -> None:

@@ -16,8 +16,8 @@ import pytest
 
 from entromask.cli import main
 from entromask.text.builtin import builtin_documents
-from entromask.text.wordpiece import train_wordpiece
 from tests.entromask.fake_hub import FakeHub
+from tests.entromask.text.trained import train
 
 # The second config's files are neither the first of the card nor all of the repository.
 CARD = """---
@@ -97,7 +97,7 @@ def make_repositories(root: Path) -> FakeHub:
         pairs = [{"sentence1": f"a {i}", "sentence2": "b", "label": i % 2} for i in range(40)]
         lines(glue / "rte" / f"{split}-0.jsonl", pairs)
     (glue / "README.md").write_text(GLUE_CARD)
-    tokenizer = train_wordpiece(lambda: texts, 300)
+    tokenizer = train(texts, 300)
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = BertConfig(vocab_size=len(tokenizer), intermediate_size=32, **shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,15 @@ from entromask.compatibility import advice
 from entromask.errors import InputError
 from entromask.presets import MASKING_PRESETS
 from entromask.settings import settings
-from entromask.spec import Masking, ModelReference, RunSpec, SpecError, run_folder
+from entromask.spec import (
+    Masking,
+    ModelReference,
+    RunSpec,
+    SpecError,
+    TrainedTokenizer,
+    run_folder,
+)
+from entromask.yaml_file import apply_override
 
 
 def refused(data: dict[str, Any]) -> InputError:
@@ -312,7 +321,7 @@ def test_a_written_out_default_changes_no_hash() -> None:
             {
                 "seed": 1,
                 "teacher": {"run": "run_1"},
-                "tokenizer": {"source": "train", "vocab_size": 400},
+                "tokenizer": {"source": "train", "vocab_size": 400, "strip_accents": None},
                 "masking": {"preset": "teacher-entropy-high"},
             },
             "b5107e9b2e9b8f8b01e4c32141575e09d394c990a70bd874fbf43278aad2911e",
@@ -428,3 +437,117 @@ def test_a_run_is_found_by_path_and_by_id(tmp_path: Path, monkeypatch: pytest.Mo
             run_folder("b")
     finally:
         settings.cache_clear()
+
+
+# Written out by the version before tokenizers had more keys, with its hashes.
+_FORMER_SPEC: dict[str, Any] = {
+    "name": "run",
+    "seed": 0,
+    "tags": [],
+    "corpus": {"source": "builtin", "max_tokens": None},
+    "tokenizer": {"source": "train", "vocab_size": 2048},
+    "model": {"architecture": "bert", "size": "mini", "init": "scratch", "dropout": 0.1},
+    "teacher": None,
+    "masking": {
+        "preset": "self-entropy-sample",
+        "score": "entropy",
+        "source": "self",
+        "view": "visible",
+        "refresh": "fresh",
+        "select": "sample",
+        "temperature": 3.0,
+        "explore": 0.0,
+        "unit": "token",
+        "rate": 0.15,
+        "corruption": {"mask": 0.8, "random": 0.1, "keep": 0.1},
+        "warmup": "plateau",
+    },
+    "distillation": None,
+    "pretraining": {
+        "budget": {"steps": 3000, "epochs": None, "tokens": None, "minutes": None},
+        "batch_size": 64,
+        "sequence_length": 128,
+        "learning_rate": 0.001,
+        "warmup": 0.06,
+        "weight_decay": 0.01,
+        "gradient_accumulation": 1,
+        "gradient_clipping": 1.0,
+        "precision": "auto",
+        "checkpoint_every": 500,
+        "evaluate_every": 250,
+    },
+    "evaluation": {
+        "tasks": [],
+        "source": None,
+        "protocol": "fixed",
+        "seeds": [0, 1, 2],
+        "floor": True,
+        "blimp_pairs": None,
+    },
+}
+_FORMER_HASHES = (
+    "886249b7680ac5a3ea656c5cbfaf61d92d43617e8a1110d6981ef404839ba7ca",
+    "676ddb3c680692357906100629938df88d5a78483848f3c361b71971b9aaa41f",
+)
+
+
+def test_a_spec_written_out_before_keeps_its_tokenizer_and_its_hashes() -> None:
+    spec = RunSpec.parse(_FORMER_SPEC)
+    assert (spec.spec_hash, spec.group_hash) == _FORMER_HASHES
+    tokenizer = spec.resolved().tokenizer
+    assert isinstance(tokenizer, TrainedTokenizer)
+    assert tokenizer.strip_accents is None
+    assert spec.resolved().data() == _FORMER_SPEC
+    assert yaml.safe_load(spec.resolved().to_yaml()) == _FORMER_SPEC
+    assert RunSpec.parse(spec.data()).resolved() == spec.resolved()
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [{}, {"tokenizer": None}, {"tokenizer": {"source": "train", "vocab_size": 2048}}]
+)
+def test_a_spec_that_somebody_writes_keeps_accents(tokenizer: dict[str, Any]) -> None:
+    data = RunSpec.parse(tokenizer).resolved().data()["tokenizer"]
+    assert (data["algorithm"], data["lowercase"], data["strip_accents"]) == (
+        "wordpiece",
+        True,
+        False,
+    )
+    again = RunSpec.parse(RunSpec.parse(tokenizer).resolved().data()).resolved()
+    assert again == RunSpec.parse(tokenizer).resolved()
+
+
+@pytest.mark.parametrize(
+    ("override", "meaning"),
+    [
+        ("tokenizer.vocab_size=4096", None),
+        ("seed=7", None),
+        ("tokenizer.strip_accents=true", True),
+        ("tokenizer={source: train, vocab_size: 4096}", False),
+    ],
+)
+def test_a_former_tokenizer_changes_only_where_it_is_named_anew(
+    override: str, meaning: bool | None
+) -> None:
+    data = copy.deepcopy(_FORMER_SPEC)
+    apply_override(data, override)
+    tokenizer = RunSpec.parse(data).resolved().tokenizer
+    assert isinstance(tokenizer, TrainedTokenizer)
+    assert tokenizer.strip_accents is meaning
+
+
+def test_excluded_tokens_are_in_the_hash_only_where_there_are_any() -> None:
+    plain = RunSpec.parse({"masking": {"preset": "random"}})
+    assert "exclude_tokens" not in plain.resolved().data()["masking"]
+    empty = RunSpec.parse({"masking": {"preset": "random", "exclude_tokens": []}})
+    assert empty.spec_hash == plain.spec_hash
+    listed = RunSpec.parse({"masking": {"preset": "random", "exclude_tokens": ["[ENT]"]}})
+    assert listed.resolved().data()["masking"]["exclude_tokens"] == ["[ENT]"]
+    assert listed.spec_hash != plain.spec_hash
+
+
+def test_bytes_need_room_for_themselves() -> None:
+    error = refused({"tokenizer": {"source": "train", "vocab_size": 250, "algorithm": "byte-bpe"}})
+    assert "byte-bpe needs a vocab_size of at least 300" in error.message
+    error = refused({"tokenizer": {"source": "train", "algorithm": "bpe"}})
+    assert "tokenizer.algorithm" in error.message
+    assert "'byte-bpe'" in error.message

@@ -27,6 +27,8 @@ def method_words(spec: RunSpec) -> str:
         parts.append(rate)
     if masking.explore:
         parts.append(f"{percent(masking.explore)} of them drawn uniformly")
+    if masking.exclude_tokens:
+        parts.append(f"never {' nor '.join(masking.exclude_tokens)}")
     if masking.warmup == "plateau":
         parts.append("after uniform masks until the unigram plateau was left")
     elif masking.warmup:

@@ -11,10 +11,11 @@ from entromask.analysis.cells import CellRuns
 from entromask.analysis.report.masking_words import USUAL_RATE, method_words, percent
 from entromask.analysis.runs import Run
 from entromask.analysis.table import entry
+from entromask.analysis.tokenizer_words import vocabulary_words
 from entromask.analysis.wording import compact, counted, joined, task_title
 from entromask.glue.tasks import FROM_MNLI, TASKS
 from entromask.presets import PROTOCOLS, SIZES, Protocol
-from entromask.spec import ModelReference, Pretraining, RunSpec
+from entromask.spec import ModelReference, Pretraining, TrainedTokenizer
 
 _ARCHITECTURES = {
     **{"bert": "BERT", "distilbert": "DistilBERT", "roberta": "RoBERTa"},
@@ -66,7 +67,7 @@ def _distinct(runs: Iterable[Run], read: Callable[[Run], str | None]) -> list[st
 def _model(runs: Sequence[Run]) -> list[str]:
     models = _distinct(runs, _architecture)
     corpora = _distinct(runs, _corpus)
-    tokenizers = _distinct(runs, lambda run: _tokenizer(run.spec.resolved()))
+    tokenizers = _distinct(runs, _tokenizer)
     return [
         f"We pretrained {joined(models)} by masked language modeling on {joined(corpora)}, "
         f"with {joined(tokenizers)}."
@@ -96,11 +97,11 @@ def _corpus(run: Run) -> str:
     return f"the corpus {name}{known}"
 
 
-def _tokenizer(spec: RunSpec) -> str:
-    tokenizer = spec.tokenizer
-    if tokenizer is None or tokenizer.source == "train":
-        size = getattr(tokenizer, "vocab_size", 8192)
-        return f"an uncased WordPiece vocabulary of {size:,} types trained on it"
+def _tokenizer(run: Run) -> str:
+    tokenizer = run.spec.resolved().tokenizer
+    if tokenizer is None or isinstance(tokenizer, TrainedTokenizer):
+        words = vocabulary_words(tokenizer or TrainedTokenizer(), run.results, run.environment)
+        return f"{'an' if words.startswith('u') else 'a'} {words} trained on it"
     place = Path(tokenizer.path).name if tokenizer.source == "local" else tokenizer.name
     return f"the tokenizer {place}"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from entromask.errors import EntromaskError
-from entromask.spec import Masking, RunSpec
+from entromask.spec import Masking, RunSpec, TrainedTokenizer
 from frontend.parts.submit.spec_text import Path, get, same, with_value
 
 # The choices that matter are written out even where they are the defaults.
@@ -45,6 +45,9 @@ def shortened(full: Mapping[str, Any]) -> dict[str, Any]:
         value = _without_none(get(full, path))
         if value is not None:
             short = with_value(short, path, value)
+    if isinstance(spec.tokenizer, TrainedTokenizer) and spec.tokenizer.strip_accents is None:
+        # Only a whole spec means this by leaving the key out.
+        short["tokenizer"] = {**short["tokenizer"], "strip_accents": None}
     for group in ("corpus", "tokenizer"):  # what kind it is comes first
         if "source" in short.get(group, {}):
             short[group] = {"source": short[group]["source"]} | short[group]
@@ -76,7 +79,7 @@ def _follows(short: Mapping[str, Any], full: Mapping[str, Any]) -> bool:
     init = get(full, ("model", "init"))
     model = init if isinstance(init, Mapping) else full.get("teacher")
     if not isinstance(tokenizer, Mapping) or not isinstance(model, Mapping):
-        return same(tokenizer, {"source": "train", "vocab_size": 8192})
+        return same(tokenizer, TrainedTokenizer().model_dump(mode="json"))
     if model.get("run") is not None:
         step = model.get("checkpoint")
         place = "model" if step is None else f"checkpoints/step-{step}"

@@ -35,8 +35,8 @@ from entromask.modeling.architectures import save_pretrained
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking, ModelReference, RunSpec
-from entromask.text.wordpiece import train_wordpiece
 from tests.entromask.runs import small_spec, weights, write_corpus
+from tests.entromask.text.trained import train
 
 POSITIONS = 64
 SENTENCE = "the quick brown fox jumps over a lazy dog while seven small birds sing in old trees"
@@ -51,7 +51,7 @@ TEXTS = [
 
 def wordpiece() -> PreTrainedTokenizerFast:
     documents = [" ".join(order) for order in itertools.islice(itertools.permutations(WORDS), 50)]
-    return train_wordpiece(lambda: [*documents, *TEXTS[1:]], 300)
+    return train([*documents, *TEXTS[1:]], 300)
 
 
 def byte_level() -> PreTrainedTokenizerFast:

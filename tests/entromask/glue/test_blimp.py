@@ -11,9 +11,12 @@ from transformers import PreTrainedTokenizerBase
 
 from entromask.glue.blimp import pseudo_log_likelihood, score_blimp, subsample
 from entromask.glue.data import Columns, load_task
+from entromask.modeling.architectures import build_model
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.modeling.references import load_masked_lm
-from entromask.spec import ModelReference, TaskSource
+from entromask.spec import Model, ModelReference, TaskSource
+from tests.entromask.text import trained as families
+from tests.entromask.text.trained import TEXTS, train
 
 SENTENCES = [
     "The configuration describes serialization.",
@@ -151,3 +154,94 @@ def test_a_subsample_is_nested_balanced_and_does_not_depend_on_the_order(pairs: 
     assert sorted(subsample(pairs, 2)["UID"]) == [f"paradigm_{i}" for i in (0, 0, 1, 1, 2, 2)]
     assert subsample(pairs, None) is pairs
     assert chosen(pairs, 1000) == set(zip(*pairs.values(), strict=True))
+
+
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "wordpiece": lambda: train(TEXTS, 200),
+    "byte-level": lambda: train(TEXTS, 320, algorithm="byte-bpe"),
+    "unigram": lambda: train(TEXTS, 200, algorithm="unigram"),
+    "unigram that reads a text as one word": lambda: families.unigram(split=False),
+}
+STRANGE = [
+    "nobody rereads unbelievable things",
+    "the people [MASK] see [SEP] things",
+    "[MASK] unreadable [MASK]!",
+    "isn't seeing believing",
+]
+
+
+def words_by_hand(tokenizer: PreTrainedTokenizerBase, sentence: str) -> tuple[Any, list[int]]:
+    """The ids of a sentence, and the number of each token's word.
+
+    A word ends where the word id of the tokenizer changes, or at white space. What a sentence
+    spells of the frame is text: the tokenizer is told so by its own switch.
+    """
+    backend = tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+    copy = type(backend).from_str(backend.to_str())
+    copy.encode_special_tokens = True
+    encoded = copy.encode(sentence, add_special_tokens=False)
+    words, number, end = [], -1, 0
+    for place, (start, stop) in enumerate(encoded.offsets):
+        new = place == 0 or encoded.word_ids[place] != encoded.word_ids[place - 1]
+        gap = sentence[end:start] + sentence[start : start + 1]
+        number += new or any(one.isspace() for one in gap)
+        words.append(number)
+        end = stop
+    return encoded.ids, words
+
+
+def slow_reference(
+    model: SparseMaskedLM, tokenizer: PreTrainedTokenizerBase, sentence: str
+) -> float:
+    ids, words = words_by_hand(tokenizer, sentence)
+    total = 0.0
+    for place, word in enumerate(words):
+        hidden = [
+            tokenizer.mask_token_id if later >= place and words[later] == word else token
+            for later, token in enumerate(ids)
+        ]
+        row = [tokenizer.cls_token_id, *hidden, tokenizer.sep_token_id]
+        with torch.inference_mode():
+            logits = model.model(input_ids=torch.tensor([row])).logits[0, 1 + place].double()
+        total += float(logits.log_softmax(-1)[ids[place]])
+    return total
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_scores_are_those_of_a_slow_reference_in_every_family(family: str) -> None:
+    tokenizer = FAMILIES[family]()
+    described = Model.model_validate({"architecture": "bert", "size": "tiny", "dropout": 0.0})
+    small = SparseMaskedLM(build_model(described, tokenizer, 64, 0))
+    with torch.no_grad():
+        for parameter in small.parameters():
+            if parameter.ndim > 1:
+                parameter.mul_(6)
+    small.eval()
+    # This one's own switch does not keep its model from finding "[MASK]" in its vocabulary.
+    spelt = "unigram that" not in family
+    sentences = [sentence for sentence in STRANGE if spelt or "[" not in sentence]
+    scores, _ = pseudo_log_likelihood(small, tokenizer, sentences)
+    expected = [slow_reference(small, tokenizer, sentence) for sentence in sentences]
+    np.testing.assert_allclose(scores, expected, rtol=1e-4)
+    counts = [len(set(words_by_hand(tokenizer, sentence)[1])) for sentence in sentences]
+    assert all(n >= len(s.split()) for n, s in zip(counts, sentences, strict=True))
+
+
+def test_what_is_cut_and_what_is_unknown_is_counted(
+    make_folder: Callable[..., Path], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    short = load_masked_lm(ModelReference(path=str(make_folder("bert", length=8))))
+    good, bad = "return the value of the first argument", "return the ж value"
+    columns = {
+        "sentence_good": [good],
+        "sentence_bad": [bad],
+        "UID": ["one"],
+        "linguistics_term": ["binding"],
+    }
+    result = score_blimp(short, tokenizer, columns)
+    lengths = [len(tokenizer.tokenize(sentence)) for sentence in (good, bad)]
+    assert lengths[0] > 6 > lengths[1]
+    assert result["truncated_row_share"] == 0.5
+    assert result["truncated_token_share"] == (lengths[0] - 6) / sum(lengths)
+    assert result["unknown_token_share"] == 1 / sum(lengths)
+    assert result["unknown_characters"] == [["ж", 1]]

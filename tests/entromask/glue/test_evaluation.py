@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import PreTrainedTokenizerBase
 
 from entromask import presets
 from entromask.errors import InputError
@@ -127,6 +128,8 @@ def test_a_damaged_file_is_said_and_computed_again(
         on_message=said.append,
     )
     assert seen == [("rte", 0)]
+    # Rows are cut at this protocol's 32 tokens, and that is told as well.
+    said = [message for message in said if "longer than the model reads" not in message]
     assert len(said) == 1
     assert "rte-seed0.json is damaged" in said[0]
     assert file.read_text() == whole
@@ -250,3 +253,30 @@ def test_blimp_ax_and_demo_tasks_are_never_counted_as_glue() -> None:
         "available": {"tasks": [], "value": None},
         "demo": {"tasks": [], "value": None},
     }
+
+
+def test_what_is_cut_or_unknown_is_in_the_table_and_told_once(
+    make_folder: Callable[..., Path],
+    tokenizer: PreTrainedTokenizerBase,
+    glue_dir: Path,
+    tmp_path: Path,
+) -> None:
+    task = load_task("rte", TaskSource(local=str(glue_dir)))
+    rows = [
+        pair
+        for split in ("train", "validation")
+        for pair in zip(*(task.splits[split][name] for name in task.task.columns), strict=True)
+    ]
+    lengths = [len(tokenizer(*pair)["input_ids"]) for pair in rows]
+    cut = [length - 16 for length in lengths if length > 16]
+    assert 0.05 < len(cut) / len(rows) < 1
+    told: list[str] = []
+    evaluation = Evaluation(tasks=["rte"], source=TaskSource(local=str(glue_dir)), seeds=[0, 3])
+    model = make_folder("bert", length=16)
+    for _ in range(2):  # computed, then read back
+        found = evaluate(model, evaluation, tmp_path, on_message=told.append)["rte"]
+        assert found["truncated_row_share"] == len(cut) / len(rows)
+        assert found["truncated_token_share"] == sum(cut) / (sum(lengths) - 3 * len(rows))
+        assert found["unknown_token_share"] == 0.0
+    (warning,) = told
+    assert "of the rows of rte are longer than the model reads" in warning

@@ -3,6 +3,7 @@ import hashlib
 import pytest
 import torch
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
 from entromask.errors import InputError
 from entromask.masking import Masker
@@ -423,3 +424,48 @@ def test_units_are_the_same_on_cuda(unit: str, rule: str) -> None:
     on_cuda = masker(rows.cuda(), ids.cuda(), 0, scores.cuda(), words=words.cuda())
     assert torch.equal(on_cuda[0].cpu(), on_cpu[0])
     assert torch.equal(on_cuda[1].cpu(), on_cpu[1])
+
+
+def tagged() -> tuple[PreTrainedTokenizerBase, int]:
+    """A tokenizer with a special token of a user's, and its id."""
+    tokenizer = word_tokenizer(200)
+    tokenizer.add_special_tokens({"extra_special_tokens": ["[ENT]"]})
+    return tokenizer, int(tokenizer.convert_tokens_to_ids("[ENT]"))
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+def test_special_tokens_of_a_user_are_masked_like_any_other(unit: str) -> None:
+    tokenizer, entity = tagged()
+    rows = some_rows(100)
+    rows[:, 10:20] = entity
+    masker = Masker({"rate": 0.5, "unit": unit}, tokenizer)
+    assert torch.equal(masker.maskable(rows), rows >= 5)
+    _, labels = masker(rows, torch.arange(100), 0)
+    assert 0.3 < float((labels == entity).sum()) / 1000 < 0.7
+    assert not torch.isin(labels, torch.tensor([CLS, SEP, PAD, UNK, MASK])).any()
+
+
+@pytest.mark.parametrize("unit", ["token", "word", "span"])
+def test_excluded_tokens_are_never_masked_and_never_drawn(unit: str) -> None:
+    tokenizer, entity = tagged()
+    rows = some_rows(100)
+    rows[:, 10:20] = entity
+    listed = ["[ENT]", "w7"]
+    ids = torch.tensor(tokenizer.convert_tokens_to_ids(listed))
+    masking = {
+        "rate": 0.5,
+        "unit": unit,
+        "exclude_tokens": listed,
+        "corruption": [0.0, 1.0, 0.0],
+    }
+    masker = Masker(masking, tokenizer)
+    inputs, labels = masker(rows, torch.arange(100), 0)
+    assert not torch.isin(labels, ids).any()
+    drawn = inputs[labels != -100]
+    assert len(drawn) > 4000
+    assert not torch.isin(drawn, ids).any()
+
+
+def test_an_excluded_token_that_does_not_exist_is_named() -> None:
+    with pytest.raises(InputError, match=r"exclude_tokens lists '\[XYZ\]'"):
+        Masker({"exclude_tokens": ["[XYZ]"]}, TOKENIZER)

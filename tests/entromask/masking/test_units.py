@@ -7,7 +7,7 @@ from torch import Tensor
 
 from entromask.masking.noise import uniform
 from entromask.masking.units import WordStarts, first_positions, unit_means, unit_starts
-from entromask.text.tokenizer import word_encoder
+from entromask.text.encoding import word_encoder
 from tests.entromask.masking.tokenizers import CLS, SEP, word_tokenizer
 from tests.entromask.text import trained
 

@@ -18,8 +18,9 @@ import pytest
 from entromask import spec
 from entromask.errors import InputError
 from entromask.text.corpus import Corpus, open_corpus
+from entromask.text.encoding import encoder, word_encoder
 from entromask.text.packing import pack
-from entromask.text.tokenizer import encoder, load_tokenizer, open_tokenizer, word_encoder
+from entromask.text.tokenizer import load_tokenizer, open_tokenizer
 from tests.entromask.text import trained
 from tests.entromask.text.test_files import write
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from entromask.text.wordpiece import train_wordpiece
+from entromask.spec import TrainedTokenizer
+from entromask.text.trained import train_tokenizer
 
 TEXTS = [
     "the unbelievable things that people believe are not the things they see",
@@ -23,7 +26,13 @@ def _wrapped(tokenizer: Tokenizer, trainer: trainers.Trainer) -> PreTrainedToken
 
 def wordpiece() -> PreTrainedTokenizerFast:
     """The project's own."""
-    return train_wordpiece(lambda: TEXTS, 100)
+    return train(TEXTS, 100)
+
+
+def train(texts: list[str], vocab_size: int, **keys: Any) -> PreTrainedTokenizerFast:
+    """A tokenizer as a spec with these keys has it; a spec allows no fewer than 200 types."""
+    wanted = TrainedTokenizer.model_construct(vocab_size=vocab_size, **keys)
+    return train_tokenizer(lambda: texts, wanted)[0]
 
 
 def cased_wordpiece() -> PreTrainedTokenizerFast:
