@@ -47,7 +47,9 @@ def table(suffix: str, rows: Sequence[dict[str, object]], end: str = "\n") -> by
         return lines.getvalue().encode("utf-8", "surrogatepass")
     if suffix == ".json" and len(rows) % 2 == 0:
         return json.dumps(rows, indent=2).replace("\n", end).encode()
-    return "".join(json.dumps(row) + end for row in rows).encode()
+    # Characters are escaped, or stand as they are.
+    lines = [json.dumps(row, ensure_ascii=end != "\r") + end for row in rows]
+    return "".join(lines).encode("utf-8", "surrogatepass")
 
 
 def pack(content: bytes, packing: str, members: int = 1) -> bytes:

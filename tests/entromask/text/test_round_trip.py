@@ -28,10 +28,10 @@ from tests.entromask.text.containers import (
     unicode,
 )
 
-bounded = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+bounded = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 
 # What formats, encodings and line readers trip over, beside letters of several scripts.
-_ODD = [*"\"',\t\n\r \\{}[]\0\x0b\x0c\x1c\x85\xa0\ufeff\u2028\u2029\ud83d\ude00\udfff\ufffd", "😀"]
+_ODD = [*"\"',\t\n\r \\{}[]\x0b\x0c\x1c\x85\xa0\ufeff\u2028\u2029\ud83d\ude00\udfff\ufffd", "😀"]
 _LETTERS = [*"abc 東京ひらカナไทยहिन्दी عربي tiếng ệ", '""', "\r\n", "\r\r\n", "e\u0301", "a,b"]
 characters = st.one_of(
     st.characters(exclude_categories=["Cs"]), st.sampled_from(_ODD), st.sampled_from(_LETTERS)
@@ -74,16 +74,21 @@ def _undecodable(content: bytes) -> bool:
 @bounded
 @given(
     documents=texts,
-    suffix=st.sampled_from(FORMATS),
     packing=st.sampled_from(PACKINGS),
     members=st.integers(1, 3),
     end=st.sampled_from(LINE_ENDS),
     layout=st.sampled_from(["file", "train", "shards", "folder"]),
 )
 def test_the_documents_of_a_table_are_those_that_were_written(
+    documents: list[str], packing: str, members: int, end: str, layout: str
+) -> None:
+    for suffix in FORMATS:
+        check_table(representable(documents, suffix), suffix, packing, members, end, layout)
+
+
+def check_table(
     documents: list[str], suffix: str, packing: str, members: int, end: str, layout: str
 ) -> None:
-    documents = representable(documents, suffix)
     middle = len(documents) // 2
     parts = [documents] if layout in ("file", "train") else [documents[:middle], documents[middle:]]
     names = {
@@ -128,10 +133,16 @@ _lines = st.lists(
     documents=st.lists(_lines, min_size=1, max_size=6),
     packing=st.sampled_from(PACKINGS),
     members=st.integers(1, 3),
-    end=st.sampled_from([*LINE_ENDS, "\r\r\n"]),
     mark=st.booleans(),
 )
 def test_the_documents_of_plain_text_are_its_blocks_of_lines(
+    documents: list[list[str]], packing: str, members: int, mark: bool
+) -> None:
+    for end in (*LINE_ENDS, "\r\r\n"):
+        check_plain(documents, packing, members, end, mark)
+
+
+def check_plain(
     documents: list[list[str]], packing: str, members: int, end: str, mark: bool
 ) -> None:
     blocks = [[line for line in lines if line and not line.isspace()] for lines in documents]
@@ -154,14 +165,17 @@ def test_the_documents_of_plain_text_are_its_blocks_of_lines(
 @bounded
 @given(
     rows=texts,
-    suffix=st.sampled_from(FORMATS),
     packing=st.sampled_from(PACKINGS),
     end=st.sampled_from(LINE_ENDS),
 )
 def test_the_rows_of_a_task_are_those_that_were_written(
-    rows: list[str], suffix: str, packing: str, end: str
+    rows: list[str], packing: str, end: str
 ) -> None:
-    rows = representable(rows, suffix)
+    for suffix in FORMATS:
+        check_task(representable(rows, suffix), suffix, packing, end)
+
+
+def check_task(rows: list[str], suffix: str, packing: str, end: str) -> None:
     labelled: list[dict[str, Any]] = [
         {"label": number % 2, "text": text} for number, text in enumerate(rows)
     ]
@@ -185,4 +199,4 @@ def test_the_rows_of_a_task_are_those_that_were_written(
                     unicode(text).count("\ufffd") - text.count("\ufffd")  # those that were written
                     for text in rows
                 )
-                assert data.notes.replaced_characters == 2 * lost
+                assert data.notes.replaced_characters == 2 * lost  # in both splits
