@@ -18,7 +18,7 @@ from backend.idempotent import Answer
 from backend.problems import ProblemError, missing
 from backend.specs import check_spec
 from backend.store import experiments as store
-from backend.store.history import finished
+from backend.store.history import finished, vocabulary
 from backend.store.ids import new_id
 from backend.store.jobs import restart, stop_run
 from backend.store.locks import get_run
@@ -28,6 +28,7 @@ from backend.submission import send_all, to_send, write_spec
 from entromask.analysis.cautions import ENOUGH_SEEDS
 from entromask.compatibility import advice
 from entromask.experiments import ExperimentSpec
+from entromask.experiments.cells import Cell
 from entromask.experiments.planning import Plan, PlannedRun, plan
 from entromask.glue.plan import plan as evaluation_plan
 from entromask.resources import ExperimentExtension, ExperimentPlan, NewExperiment, PlannedCell
@@ -39,8 +40,16 @@ Known = Mapping[tuple[str, int], str]
 _WRITERS = 16
 
 
-def planned(session: Session, spec: ExperimentSpec, known: Known | None = None) -> Plan:
+def planned(
+    session: Session,
+    spec: ExperimentSpec,
+    known: Known | None = None,
+    settled: Sequence[Cell] = (),
+) -> Plan:
     """The runs of an experiment, each spec checked as one that is submitted alone.
+
+    Args:
+        known, settled: the runs and the cells of an experiment that is there already.
 
     Raises:
         SpecError: the experiment, or the spec of a run, cannot be used.
@@ -61,6 +70,8 @@ def planned(session: Session, spec: ExperimentSpec, known: Known | None = None) 
         find_finished=lambda group, seed: of_group(group).get(seed),
         new_id=lambda: new_id("run"),
         known=known,
+        settled=settled,
+        vocabulary=lambda spec: vocabulary(session, spec),
     )
 
 
@@ -240,7 +251,7 @@ def _replan(session: Session, experiment: Experiment, spec: ExperimentSpec) -> A
     """Makes what is missing of an experiment."""
     there = store.runs_of(session, experiment.id)
     known = {place: run.id for place, run in there.items()}
-    found = planned(session, spec, known)
+    found = planned(session, spec, known, [Cell(**cell) for cell in experiment.cells])
     cells = {cell.key: asdict(cell) for cell in found.cells}
     # What was planned once stays, also where the plan of today has no place for it.
     kept = [cell for cell in experiment.cells if cell["key"] not in cells]

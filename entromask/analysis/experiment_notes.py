@@ -192,23 +192,37 @@ def _few_seeds(cells: Sequence[CellRuns]) -> list[str]:
 
 
 def _compute(cells: Sequence[CellRuns], costs: Mapping[str, SummaryCost | None]) -> list[str]:
-    """The methods that cost more than their baseline and have no control at equal compute."""
+    """The methods that cost more than their baseline and have no control of the same cost."""
     by_key = {cell.key: cell for cell in cells}
-    more = []
+    more: list[str] = []
+    apart: list[str] = []
     for cell in cells:
         if cell.role != "method" or cell.baseline is None:
             continue
         control = by_key.get(cell.matched or "")
         own, home = total_flops(costs.get(cell.key)), total_flops(costs.get(cell.baseline))
-        if own and home and own > (1 + MATCHED) * home and not (control and control.finished):
-            more.append(f"{cell.label} ({own / home:.2f} times)")
-    if not more:
-        return []
-    verb = "uses" if len(more) == 1 else "use"
-    return [
-        f"Compute is not matched: {joined(more)} {verb} more FLOPs than the baseline, and no "
-        "finished control has as many."
-    ]
+        if not own or not home:
+            continue
+        if not (control and control.finished):
+            if own > (1 + MATCHED) * home:
+                more.append(f"{cell.label} ({own / home:.2f} times)")
+            continue
+        matched = total_flops(costs.get(control.key))
+        if matched and not 1 / (1 + MATCHED) <= own / matched <= 1 + MATCHED:
+            apart.append(f"{cell.label} used {own / matched:.2f} times those of {control.label}")
+    notes = []
+    if more:
+        verb = "uses" if len(more) == 1 else "use"
+        notes.append(
+            f"Compute is not matched: {joined(more)} {verb} more FLOPs than the baseline, and no "
+            "finished control has as many."
+        )
+    if apart:
+        notes.append(
+            "The controls at equal compute are not equal once every pass is counted, the teacher's "
+            f"stored scores included. In FLOPs: {joined(apart)}."
+        )
+    return notes
 
 
 def _selecting(cells: Sequence[CellRuns]) -> list[str]:

@@ -395,7 +395,13 @@ def _origin(results: Mapping[str, Any], environment: Mapping[str, Any]) -> Itera
         yield ", ".join(f"{name} {versions[name]}" for name in others if name in versions)
     cost = results.get("cost") or {}
     if cost.get("flops"):
-        yield f"{cost['flops']:.2e} FLOPs, {cost['seconds']:,.0f} s of training"
+        scoring = ""
+        if cost.get("scoring_flops"):
+            scoring = (
+                f", and {cost['scoring_flops']:.2e} FLOPs, {cost['scoring_seconds']:,.0f} s of "
+                "teacher scoring"
+            )
+        yield f"{cost['flops']:.2e} FLOPs, {cost['seconds']:,.0f} s of training{scoring}"
     if results.get("spec_hash"):
         yield f"Spec `{results['spec_hash']}`, method `{results['group_hash']}`"
 
