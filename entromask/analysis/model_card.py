@@ -288,9 +288,9 @@ def _data(
     rows = environment.get("rows") or {}
     if rows.get("train"):
         length = spec.pretraining.sequence_length
-        yield (
-            f"{rows['train']:,} rows of {length} tokens to train on, {rows.get('validation', 0):,} "
-            "held out"
+        held_out = rows.get("validation")
+        yield f"{rows['train']:,} rows of {length} tokens to train on" + (
+            "" if held_out is None else f", {held_out:,} held out"
         )
     if seen := (results.get("cost") or {}).get("tokens"):
         yield f"{seen:,} tokens seen in training"
@@ -375,7 +375,8 @@ def _limits(
         for name, found in (results.get("tasks") or {}).items()
         if name not in collapsed
         and found.get("untrained_floor") is not None
-        and (found.get("score") or 0.0) <= found["untrained_floor"]
+        and found.get("score") is not None
+        and found["score"] <= found["untrained_floor"]
     ]
     if blind:
         yield f"No better than the same model without pretraining: {', '.join(blind)}."
