@@ -116,6 +116,10 @@ def check_safetensors(file: Path) -> None:
             f"{file} is truncated: it has {size:,} of {complete:,} bytes",
             _COPY,
         )
+    if size > complete:
+        raise InputError(
+            f"{file} is damaged: {size - complete:,} bytes stand behind its last tensor", _COPY
+        )
 
 
 def file_names(folder: Path, kind: str = "model", hint: str = NEEDED) -> list[str]:

@@ -71,6 +71,10 @@ def truncate(file: Path, bytes_lost: int) -> None:
     file.write_bytes(file.read_bytes()[:-bytes_lost])
 
 
+def extend(file: Path) -> None:
+    file.write_bytes(file.read_bytes() + bytes(7))
+
+
 def only(name: str) -> Fault:
     return lambda folder: (folder / "model.safetensors").rename(folder / name)
 
@@ -95,6 +99,7 @@ FAULTS: list[tuple[str, Fault, str, str]] = [
     ("shard", without_second_shard, "lacks model-00002-of-", "copy or download"),
     ("cut shard", with_truncated_shard, ".safetensors is truncated", "copy or download"),
     ("cut", lambda f: truncate(f / "model.safetensors", 1), "is truncated", "copy or download"),
+    ("more", lambda f: extend(f / "model.safetensors"), "7 bytes stand behind", "copy or download"),
     ("empty", write("model.safetensors", ""), "truncated: it has 0 bytes", "copy or download"),
     (
         "lfs",
@@ -229,6 +234,8 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     file.write_bytes(b"")
     with pytest.raises(InputError, match="is a file, not a model folder"):
         load_masked_lm(ModelReference(path=str(file)))
+    with pytest.raises(InputError, match="is a file, not a tokenizer folder"):
+        load_tokenizer(str(file))
 
 
 @pytest.fixture
