@@ -904,6 +904,11 @@ def test_the_command_shows_the_masks_at_a_share_of_the_run(folder: Path) -> None
     decay, span = (next(one for one in lines if one.startswith(n)) for n in ("rate-decay", "span"))
     assert decay.startswith(f"rate-decay ({round(0.225 * count)} at 0.225): ")
     assert span.startswith(f"span ({round(0.15 * count)} at 0.15): ")
+    agreement = look(presets=["rate-decay", "span"], progress=0.5)["agreement"]
+    overlap, chance = agreement["overlap"][1][0], agreement["chance"][1][0]
+    last = next(one for one in lines if one.startswith("2 span"))
+    assert last.split(maxsplit=2)[2].strip() == f"{overlap:.2f} ({chance:.2f})"
+    assert any(one.startswith("overlap (chance)") for one in lines)
 
 
 def test_the_command_reads_stdin_and_writes_json(folder: Path) -> None:
