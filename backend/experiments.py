@@ -18,7 +18,7 @@ from backend.idempotent import Answer
 from backend.problems import ProblemError, missing
 from backend.specs import check_spec
 from backend.store import experiments as store
-from backend.store.history import finished
+from backend.store.history import finished, vocabulary
 from backend.store.ids import new_id
 from backend.store.jobs import restart, stop_run
 from backend.store.locks import get_run
@@ -28,6 +28,7 @@ from backend.submission import send_all, to_send, write_spec
 from entromask.analysis.cautions import ENOUGH_SEEDS
 from entromask.compatibility import advice
 from entromask.experiments import ExperimentSpec
+from entromask.experiments.cells import Cell
 from entromask.experiments.planning import Plan, PlannedRun, plan
 from entromask.glue.plan import plan as evaluation_plan
 from entromask.resources import ExperimentExtension, ExperimentPlan, NewExperiment, PlannedCell
@@ -40,11 +41,16 @@ _WRITERS = 16
 
 
 def planned(
-    session: Session, spec: ExperimentSpec, known: Known | None = None, former: bool = False
+    session: Session,
+    spec: ExperimentSpec,
+    known: Known | None = None,
+    settled: Sequence[Cell] = (),
+    former: bool = False,
 ) -> Plan:
     """The runs of an experiment, each spec checked as one that is submitted alone.
 
     Args:
+        known, settled: the runs and the cells of an experiment that is there already.
         former: it was made before trained tokenizers had more keys, and keeps what it meant.
 
     Raises:
@@ -66,6 +72,8 @@ def planned(
         find_finished=lambda group, seed: of_group(group).get(seed),
         new_id=lambda: new_id("run"),
         known=known,
+        settled=settled,
+        vocabulary=lambda spec: vocabulary(session, spec),
     )
 
 
@@ -261,7 +269,7 @@ def _replan(session: Session, experiment: Experiment, spec: ExperimentSpec) -> A
     there = store.runs_of(session, experiment.id)
     known = {place: run.id for place, run in there.items()}
     former = any(_is_former(run) for run in there.values())
-    found = planned(session, spec, known, former)
+    found = planned(session, spec, known, [Cell(**cell) for cell in experiment.cells], former)
     cells = {cell.key: asdict(cell) for cell in found.cells}
     # What was planned once stays, also where the plan of today has no place for it.
     kept = [cell for cell in experiment.cells if cell["key"] not in cells]

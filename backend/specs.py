@@ -14,6 +14,7 @@ from backend.hub_names import hub_name_fault
 from backend.store import corpora
 from backend.store.locks import get_run
 from entromask.errors import InputError
+from entromask.modeling.folders import check_model_folder
 from entromask.modeling.sources import model_source
 from entromask.settings import settings
 from entromask.spec import (
@@ -105,6 +106,15 @@ def _paths(spec: RunSpec) -> Iterator[Problem]:
         sentence = check_path(path)
         if sentence:
             yield Problem(place, sentence)
+    for place, reference in _references(spec):
+        # A folder that is not on this machine is the workers' own.
+        if reference.path is not None and check_path(reference.path) is None:
+            folder = Path(reference.path).expanduser()
+            try:
+                if folder.exists():
+                    check_model_folder(folder)
+            except InputError as error:
+                yield Problem((*place, "path"), error.message)
 
 
 def _hub_names(spec: RunSpec) -> Iterator[Problem]:

@@ -290,6 +290,10 @@ def _train(
     )
     if resume and loop.resume():
         folder.emit("resumed", step=loop.progress.step, total=loop.schedule.total_steps)
+    elif asked.cost:
+        # Curves over FLOPs and over time begin with it, whichever run filled the store.
+        cost = {f"scoring_{name}": value for name, value in asked.cost.items()}
+        folder.emit("progress", step=0, total=loop.schedule.total_steps, metrics=cost)
     stop.can_wait = True
     try:
         loop.run()

@@ -75,7 +75,8 @@ def results_of(
             "masked_tokens": state.masked_tokens,
             "flops": state.flops,
             "seconds": state.seconds,
-            "tokens_per_second": tokens / max(1e-9, state.seconds),
+            # A run of no steps has no speed.
+            "tokens_per_second": tokens / max(1e-9, state.seconds) if state.step else None,
             **{f"scoring_{name}": value for name, value in trained.scoring.items()},
         },
     }

@@ -334,7 +334,12 @@ class Preview(Resource):
     max_entropy: float = Field(description="ln of the vocabulary's size")
     tokens: list[dict[str, Any]]
     presets: list[dict[str, Any]]
-    agreement: Any = Field(None, description="between the presets' masks")
+    agreement: Any = Field(
+        None,
+        description="between the presets' masks: {presets, overlap, chance}; overlap [i][j] is "
+        "2 sum(min(p, q)) / (sum(p) + sum(q)) of their mask probabilities, chance the same with q "
+        "shuffled over the maskable positions of each row; null where nothing can be masked",
+    )
     warnings: list[str] = Field([])
 
 

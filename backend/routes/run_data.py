@@ -16,7 +16,7 @@ from backend.ranges import check_range
 from backend.routes.runs import NOT_MODIFIED, RunId
 from backend.store.feed import events_after
 from backend.store.locks import get_run
-from backend.store.metrics import history
+from backend.store.metrics import SCORING_COST, history, scoring_cost
 from backend.store.overview import Standing, standing
 from backend.streaming import event_stream
 from backend.views import event_view
@@ -146,6 +146,7 @@ def metrics(
             return unchanged
         wanted = None if keys is None else [key for key in keys.split(",") if key]
         series = history(session, run_id, wanted, max_points)
+        series |= scoring_cost(session, run_id, set(wanted or SCORING_COST) - series.keys())
     body = {"object": "run.metrics", "run": run_id, "series": series}
     return answer(body, headers={"ETag": etag})
 

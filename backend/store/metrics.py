@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, func, literal, select
 from sqlalchemy.orm import Session
 
-from backend.db.tables import Metric
+from backend.db.tables import Metric, Run
+
+# What the teacher's stored scores cost before the first step.
+SCORING_COST = ("scoring_flops", "scoring_seconds")
 
 
 def history(
@@ -35,6 +38,21 @@ def history(
             "points": points,
         }
     return answer
+
+
+def scoring_cost(session: Session, run_id: str, keys: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Those of SCORING_COST as points at step 0, from the results of a finished run.
+
+    Runs of earlier versions did not report them while they ran.
+    """
+    wanted = [key for key in SCORING_COST if key in keys]
+    results = session.scalar(select(Run.results).where(Run.id == run_id)) if wanted else None
+    cost = (results or {}).get("cost") or {}
+    return {
+        key: {"steps": [0], "values": [float(cost[key])], "points": 1}
+        for key in wanted
+        if isinstance(cost.get(key), int | float)
+    }
 
 
 def _extents(run_id: str, keys: Sequence[str] | None) -> Select[str, int, int, int]:

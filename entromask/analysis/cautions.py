@@ -78,6 +78,26 @@ def cautions(columns: Sequence[Column], rows: Sequence[Row]) -> list[str]:
         *_compute(columns),
         *unscored(columns),
         *partial_means(columns),
+        *_never_began(columns),
+    ]
+
+
+def _never_began(columns: Sequence[Column]) -> list[str]:
+    """Why a column has dashes in the rows of its masks."""
+    said = []
+    for column in columns:
+        starts = [(run.results.get("diagnostics") or {}) for run in column.runs]
+        never = sum(
+            "strategy_start_step" in one and one["strategy_start_step"] is None for one in starts
+        )
+        if never:
+            some = "" if never == len(starts) else f" in {never} of {len(starts)} runs"
+            said.append(f"{column.label}{some}")
+    if not said:
+        return []
+    return [
+        f"Not measured, a dash among the masks: the strategy never began for {joined(said)}; every "
+        "mask was random."
     ]
 
 
@@ -175,7 +195,10 @@ def _seeds(columns: Sequence[Column]) -> list[str]:
 
 def _compute(columns: Sequence[Column]) -> list[str]:
     flops = [[_flops(run) for run in column.runs] for column in columns]
-    means = [sum(numbers) / len(numbers) for numbers in flops]
+    known = [[x for x in numbers if x is not None] for numbers in flops]
+    if not all(known):
+        return []
+    means = [sum(numbers) / len(numbers) for numbers in known]
     if min(means) <= 0 or max(means) <= (1 + MATCHED) * min(means):
         return []
     least, most = columns[means.index(min(means))].label, columns[means.index(max(means))].label
@@ -185,10 +208,10 @@ def _compute(columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _flops(run: Run) -> float:
-    """Of pretraining and of the teacher's scores; 0 where pretraining's are unknown."""
+def _flops(run: Run) -> float | None:
+    """Of pretraining and of the teacher's scores, if any; None where pretraining's are unknown."""
     trained, scored = entry("cost", "flops")(run), entry("cost", "scoring_flops")(run)
-    return trained + (scored or 0.0) if trained else 0.0
+    return None if trained is None else trained + (scored or 0.0)
 
 
 def unscored(columns: Sequence[Column]) -> list[str]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from math import isclose
-from statistics import fmean
 from typing import Any
 
 from entromask.analysis.cautions import cautions, losses_differ, scores_differ
@@ -33,6 +32,7 @@ _DIAGNOSTICS: tuple[tuple[str, str, Unit], ...] = (
     ("position_coverage", "position coverage", "share"),
     ("distinct_type_share", "distinct types", "share"),
     ("frequent_type_share", "100 most frequent types", "share"),
+    ("tied_share", "selection decided by ties", "share"),
 )
 _COST: tuple[tuple[str, str, Unit], ...] = (
     ("tokens", "tokens", "count"),
@@ -120,13 +120,18 @@ def _diagnostic_rows(columns: Sequence[Column]) -> list[Row]:
         for key, label, unit in _DIAGNOSTICS
         if any(values := tuple(_diagnostic(column, key) for column in columns))
     ]
-    collapsed = tuple(
-        Value(fmean(len(_diagnostics(run).get("collapsed_tasks") or ()) for run in column.runs))
-        for column in columns
-    )
-    if any(value.mean for value in collapsed):
+    collapsed = tuple(over_runs(column, _collapsed_tasks) for column in columns)
+    if any(value is not None and value.mean for value in collapsed):
         rows.append(Row("Diagnostics", "collapsed_tasks", "collapsed tasks", "plain", collapsed))
     return rows
+
+
+def _collapsed_tasks(run: Run) -> float | None:
+    """How many; None of a run without scores."""
+    collapsed = _diagnostics(run).get("collapsed_tasks")
+    if collapsed is None or not run.results.get("tasks"):
+        return None
+    return float(len(collapsed))
 
 
 def _diagnostics(run: Run) -> Mapping[str, Any]:

@@ -19,6 +19,7 @@ FREQUENT_SHARE = 0.15  # share of the 100 most frequent types among the predicti
 DISTINCT_SHARE = 0.5  # of the vocabulary's types that occur, how many are ever predicted
 FRESH_GAIN = 0.15  # of the agreement with fresh scores that chance leaves over
 BIAS_GAP = 0.2  # nats that refitting the output bias alone wins back
+TIED_SHARE = 0.1  # of a hard selection; rounded entropies with a deviation of 2 nats: 0.01 to 0.05
 SCORE_LEVELS = 4  # of the 256 that scores are stored in; a teacher of 30 steps fills 2
 
 Finding = Callable[[Mapping[str, Any], RunSpec], str | None]
@@ -101,6 +102,20 @@ def _teacher_constant(results: Mapping[str, Any], spec: RunSpec) -> str | None:
         f"the teacher's scores are nearly constant: 90% of them lie on {levels:.0f} of 256 levels, "
         "so that chance decides between most positions; use a teacher that was trained for "
         f"longer or on text like this{view}"
+    )
+
+
+def _ties(results: Mapping[str, Any], spec: RunSpec) -> str | None:
+    share = _mask_number(results, "tied_share")
+    if share is None or share <= TIED_SHARE:
+        return None
+    if spec.masking.refresh == "cached" and spec.masking.source in ("teacher", "self"):
+        why, hint = "stored scores have 256 levels", "or refresh: fresh, whose are not rounded"
+    else:
+        why, hint = "such as those of one token type", "which says how likely each is"
+    return (
+        f"{share:.0%} of the selection by {spec.masking.select} was decided by chance between "
+        f"equal scores ({why}); use select: sample, {hint}"
     )
 
 
@@ -294,6 +309,7 @@ _FINDINGS: tuple[Finding, ...] = (
     _plateau,
     _self_masking_never_began,
     _teacher_constant,
+    _ties,
     _repeat,
     _coverage,
     _frequent,

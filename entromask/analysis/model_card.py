@@ -289,9 +289,9 @@ def _data(
     rows = environment.get("rows") or {}
     if rows.get("train"):
         length = spec.pretraining.sequence_length
-        yield (
-            f"{rows['train']:,} rows of {length} tokens to train on, {rows.get('validation', 0):,} "
-            "held out"
+        held_out = rows.get("validation")
+        yield f"{rows['train']:,} rows of {length} tokens to train on" + (
+            "" if held_out is None else f", {held_out:,} held out"
         )
     if seen := (results.get("cost") or {}).get("tokens"):
         yield f"{seen:,} tokens seen in training"
@@ -380,7 +380,8 @@ def _limits(
         for name, found in (results.get("tasks") or {}).items()
         if name not in collapsed
         and found.get("untrained_floor") is not None
-        and (found.get("score") or 0.0) <= found["untrained_floor"]
+        and found.get("score") is not None
+        and found["score"] <= found["untrained_floor"]
     ]
     if blind:
         yield f"No better than the same model without pretraining: {', '.join(blind)}."
@@ -400,7 +401,13 @@ def _origin(results: Mapping[str, Any], environment: Mapping[str, Any]) -> Itera
         yield ", ".join(f"{name} {versions[name]}" for name in others if name in versions)
     cost = results.get("cost") or {}
     if cost.get("flops"):
-        yield f"{cost['flops']:.2e} FLOPs, {cost['seconds']:,.0f} s of training"
+        scoring = ""
+        if cost.get("scoring_flops"):
+            scoring = (
+                f", and {cost['scoring_flops']:.2e} FLOPs, {cost['scoring_seconds']:,.0f} s of "
+                "teacher scoring"
+            )
+        yield f"{cost['flops']:.2e} FLOPs, {cost['seconds']:,.0f} s of training{scoring}"
     if results.get("spec_hash"):
         yield f"Spec `{results['spec_hash']}`, method `{results['group_hash']}`"
 

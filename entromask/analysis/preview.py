@@ -82,7 +82,7 @@ def preview(
 
     `presets` holds what a run with each preset selects in this text once its warm-up is over (see
     `preset_entries`); `masked` has no part in it, since a run scores the text as it is. `agreement`
-    compares the presets pairwise.
+    compares the probabilities of the presets pairwise, beside what chance gives.
 
     Args:
         model: a masked language model; left on its device and in the mode it was in.
@@ -125,7 +125,7 @@ def preview(
         "max_entropy": math.log(len(sparse.projection()[0])),
         "tokens": tokens,
         "presets": entries,
-        "agreement": agreement(entries),
+        "agreement": agreement(entries, _maskable(windows, tokens)),
         "warnings": [*_replaced(replaced), *_warnings(windows, tokens)],
     }
 
@@ -194,6 +194,14 @@ def _rows(windows: list[Window], tokenizer: PreTrainedTokenizerBase, text: str) 
         done += inside
         found.append(Row(window.row, words.to(window.row.device)))
     return found
+
+
+def _maskable(windows: list[Window], tokens: list[dict[str, Any]]) -> list[list[int]]:
+    """The positions of each window that a preset may select."""
+    return [
+        [i for i in range(one.first, one.first + len(one.row)) if not tokens[i]["special"]]
+        for one in windows
+    ]
 
 
 def _hidden(

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -103,14 +105,60 @@ def preset_entries(
     return entries
 
 
-def agreement(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """Jaccard index of the positions of each pair of presets; 1.0 where both select nothing."""
+def agreement(
+    entries: Sequence[Mapping[str, Any]], maskable: Sequence[Sequence[int]]
+) -> dict[str, Any]:
+    """Compare the mask probabilities of each pair of presets.
+
+    With p and q the probabilities of two presets over all positions:
+
+    - `overlap`: 2 sum(min(p, q)) / (sum(p) + sum(q)), from 0 to 1. At equal rates it is the share
+      of one mask that the other can have in common with it on average, drawn as alike as the
+      probabilities allow: 1 where p = q, 0 where no position can be in both. Where one of the two
+      leaves nothing to chance, it is the expected overlap of two masks.
+    - `chance`: the same, if q said nothing about where p is high: its expectation when the values
+      of q are shuffled over the maskable positions of each row. Two masks without chance have k /
+      n of a row's n positions in common by chance, two uniform ones all.
+
+    Both are null where no position can be masked.
+
+    Args:
+        entries: of `preset_entries`; those with an error are left out.
+        maskable: the positions of each row that may be masked.
+    """
     able = [entry for entry in entries if "error" not in entry]
-    chosen = [set(entry["positions"]) for entry in able]
+    rows = [
+        [np.array([entry["probabilities"][i] for i in positions]) for positions in maskable]
+        for entry in able
+    ]
+    pairs = [[_overlap(one, other) for other in rows] for one in rows]
     return {
         "presets": [entry["preset"] for entry in able],
-        "jaccard": [[len(a & b) / len(a | b) if a | b else 1.0 for b in chosen] for a in chosen],
+        "overlap": [[overlap for overlap, _ in line] for line in pairs],
+        "chance": [[chance for _, chance in line] for line in pairs],
     }
+
+
+def _overlap(
+    one: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]
+) -> tuple[float | None, float | None]:
+    """`overlap` and `chance` of two presets, by their probabilities in each row."""
+    total = sum(float(p.sum() + q.sum()) for p, q in zip(one, other, strict=True))
+    if total == 0.0:
+        return None, None
+    shared = sum(float(np.minimum(p, q).sum()) for p, q in zip(one, other, strict=True))
+    chance = sum(_shuffled(p, q) for p, q in zip(one, other, strict=True))
+    return 2 * shared / total, 2 * chance / total
+
+
+def _shuffled(p: NDArray[np.float64], q: NDArray[np.float64]) -> float:
+    """The expectation of sum(min(p, q)) over all orders of q: sum over all pairs / n."""
+    if not len(q):
+        return 0.0
+    ordered = np.sort(q)
+    below = np.searchsorted(ordered, p)
+    sums = np.concatenate([[0.0], ordered.cumsum()])
+    return float((sums[below] + (len(q) - below) * p).sum() / len(q))
 
 
 def _masks(

@@ -13,6 +13,7 @@ from entromask.analysis.statistics import (
     estimate,
     holm,
     seeds_needed,
+    seeds_needed_range,
 )
 from entromask.wire.summary import SummaryDifference, SummaryMeasure, SummaryResult
 
@@ -93,6 +94,10 @@ def _difference(
             "seeds_for_difference": seeds_needed(found, abs(found.mean), level=level),
             "seeds_for_point": (
                 seeds_needed(found, POINT, level=level) if measure.unit == "score" else None
+            ),
+            "seeds_for_difference_range": seeds_needed_range(found, abs(found.mean), level=level),
+            "seeds_for_point_range": (
+                seeds_needed_range(found, POINT, level=level) if measure.unit == "score" else None
             ),
         }
     )

@@ -27,7 +27,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +40,12 @@ Scores = NDArray[np.float64]
 
 # Scores differ in their last digits by the order in which they were added up.
 _ROUNDING = 1e-12
-_MOST_SEEDS = 1000
+MOST_SEEDS = 1000
 # Beyond it Student's t has no quantile in float64; its p is 5.5e-89.
 _HIGHEST_Z = 20.0
 _NODES = 400
+# Above the 95 % and the 5 % quantile of an estimated variance.
+_TAILS = (0.05, 0.95)
 
 
 @dataclass(frozen=True)
@@ -202,13 +204,43 @@ def seeds_needed(
     None where 1000 are not enough, as when these test examples are too few to show it, and where
     `found` tells nothing of how scores vary: of one seed, or of runs that came out alike.
     """
-    varies = (found.seed_variance or 0.0) + (found.example_variance or 0.0) > _ROUNDING**2
-    if found.seed_variance is None or not varies:
+    if found.seed_variance is None or not _varies(found):
         return None
-    if _reach(found, wanted, _MOST_SEEDS, level) < power:
+    if _reach(found, wanted, MOST_SEEDS, level) < power:
         return None
-    counts = range(2, _MOST_SEEDS + 1)
+    counts = range(2, MOST_SEEDS + 1)
     return counts[bisect_left(counts, power, key=lambda n: _reach(found, wanted, n, level))]
+
+
+def seeds_needed_range(
+    found: Difference, wanted: float, power: float = 0.8, level: float = 0.95
+) -> tuple[int | None, int | None] | None:
+    """The fewest seeds as of `seeds_needed`, for a small and for a large variance of the seeds.
+
+    With f degrees of freedom the true variance is the estimated one times f / chi^2_f: it lies
+    with 90 % between that at the 95 % and that at the 5 % quantile of chi^2_f. From three seeds
+    (f = 2) these are 0.33 and 19.5 times the estimate.
+
+    Returns:
+        The two ends, each None where 1000 are not enough; or None where `found` tells nothing of
+        how scores vary.
+    """
+    if found.seed_variance is None or found.degrees_of_freedom is None or not _varies(found):
+        return None
+    freedom = found.degrees_of_freedom
+    # `chdtri` takes the probability above the quantile.
+    factors = [freedom / float(chdtri(freedom, above)) for above in _TAILS]
+    low, high = (
+        seeds_needed(
+            replace(found, seed_variance=found.seed_variance * factor), wanted, power, level
+        )
+        for factor in factors
+    )
+    return low, high
+
+
+def _varies(found: Difference) -> bool:
+    return (found.seed_variance or 0.0) + (found.example_variance or 0.0) > _ROUNDING**2
 
 
 def _reach(found: Difference, wanted: float, seeds: int, level: float) -> float:

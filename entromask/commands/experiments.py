@@ -100,7 +100,7 @@ def _show_plan(planned: ExperimentPlan, stream: Any) -> None:
                   box=None, pad_edge=False)  # fmt: skip
     labels = {cell.key: cell.label for cell in planned.cells}
     for cell in planned.cells:
-        flops = "" if cell.flops is None else f"{cell.flops:.2e}"
+        flops = "- (not known)" if cell.flops is None else f"{cell.flops:.2e}"
         seeds = ", ".join(map(str, cell.seeds[:6])) + (", …" if len(cell.seeds) > 6 else "")
         matched = labels.get(cell.matched or "", "")
         table.add_row(
@@ -110,7 +110,8 @@ def _show_plan(planned: ExperimentPlan, stream: Any) -> None:
     console.print(table, highlight=False)
     lines = [f"{planned.total} runs, {planned.new} to be done, in {planned.jobs} jobs"]
     if planned.flops is not None:
-        lines.append(f"{planned.flops:.2e} FLOPs and {planned.tokens or 0:,} tokens of pretraining")
+        tokens = "" if planned.tokens is None else f" and {planned.tokens:,} tokens"
+        lines.append(f"{planned.flops:.2e} FLOPs{tokens} of pretraining")
     if planned.seconds is not None:
         lines.append(f"about {duration(planned.seconds)} of pretraining on one worker")
     else:

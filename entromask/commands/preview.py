@@ -109,7 +109,29 @@ def _parts(words: str, result: dict[str, Any]) -> list[Text | Table]:
     ]
     for entry in result["presets"]:
         parts.append(_masked_line(words, result["tokens"], entry))
+    if len(result["agreement"]["presets"]) > 1:
+        parts += [Text(), _agreement(result["agreement"]), Text(_AGREEMENT)]
     return parts
+
+
+def _agreement(found: dict[str, Any]) -> Table:
+    """The overlap of each pair of presets, with its chance level in brackets."""
+    table = Table(box=None, pad_edge=False)
+    names = found["presets"]
+    table.add_column("overlap (chance)", no_wrap=True)
+    for number in range(1, len(names)):
+        table.add_column(str(number), justify="right", no_wrap=True)
+    for row, name in enumerate(names):
+        pairs = zip(found["overlap"][row][:row], found["chance"][row][:row], strict=True)
+        table.add_row(f"{row + 1} {name}", *(_share_and_chance(*pair) for pair in pairs))
+    return table
+
+
+def _share_and_chance(overlap: float | None, chance: float | None) -> str:
+    return "-" if overlap is None or chance is None else f"{overlap:.2f} ({chance:.2f})"
+
+
+_AGREEMENT = "expected overlap by the mask probabilities; in brackets: those of one preset shuffled"
 
 
 def _coloured(words: str, result: dict[str, Any]) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,9 @@ from entromask.parts.data import TrainedTokenizer
 from entromask.parts.training import Budget
 from entromask.spec import RunSpec
 
+# The types that the trained tokenizer of a spec really has; None where no run has shown it yet. A
+# small corpus gives fewer than tokenizer.vocab_size asks for.
+Vocabulary = Callable[[RunSpec], int | None]
 # Two costs that differ by less count as one, as in `entromask.analysis.cautions`.
 MATCHED = 1.05
 # Any number of tokens: floating-point operations are proportional to them.
@@ -75,7 +78,9 @@ def _times(budget: Budget, ratio: float) -> dict[str, Any] | None:
     return None
 
 
-def relative_compute(spec: RunSpec, baseline: RunSpec, teacher: RunSpec | None) -> float | None:
+def relative_compute(
+    spec: RunSpec, baseline: RunSpec, teacher: RunSpec | None, vocabulary: Vocabulary
+) -> float | None:
     """How many times the baseline's floating-point operations a pretraining takes.
 
     Passes of the teacher that a step makes are counted; a store that it fills once is not. None
@@ -84,12 +89,13 @@ def relative_compute(spec: RunSpec, baseline: RunSpec, teacher: RunSpec | None) 
     Args:
         spec, baseline: resolved.
         teacher: the teacher's spec, where the run has one that is known.
+        vocabulary: see `Vocabulary`.
     """
     tokens = _relative_tokens(spec, baseline)
-    own, home = _compute(spec), _compute(baseline)
+    own, home = _compute(spec, vocabulary), _compute(baseline, vocabulary)
     if tokens is None or own is None or home is None:
         return None
-    asked = _compute(teacher) if teacher is not None else own
+    asked = _compute(teacher, vocabulary) if teacher is not None else own
     if asked is None:
         return None
     flops = pretraining_flops(spec.masking, spec.distillation, own, asked, tokens * _TOKENS)
@@ -108,12 +114,13 @@ def _relative_tokens(spec: RunSpec, baseline: RunSpec) -> float | None:
     return None
 
 
-def _compute(spec: RunSpec) -> Compute | None:
+def _compute(spec: RunSpec, vocabulary: Vocabulary) -> Compute | None:
     model, tokenizer = spec.model, spec.tokenizer
     if not isinstance(tokenizer, TrainedTokenizer) or not (model.architecture and model.size):
         return None
     length = spec.pretraining.sequence_length
-    return Compute.of(model.architecture, model.size, tokenizer.vocab_size, length)
+    types = vocabulary(spec) or tokenizer.vocab_size
+    return Compute.of(model.architecture, model.size, types, length)
 
 
 def levels(ratios: Mapping[str, float]) -> list[tuple[float, list[str]]]:

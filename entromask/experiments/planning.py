@@ -60,6 +60,8 @@ def plan(
     find_finished: FindFinished,
     new_id: Callable[[], str],
     known: Mapping[tuple[str, int], str] | None = None,
+    settled: Sequence[Cell] = (),
+    vocabulary: controls.Vocabulary = lambda spec: None,
 ) -> Plan:
     """The runs of an experiment: teachers first, then baselines, controls, methods; seed by seed.
 
@@ -67,11 +69,16 @@ def plan(
         check: refuses a spec that the service would refuse.
         find_finished: looks for a run to take over.
         known: by (cell, seed), the runs that an experiment to be extended has already.
+        settled: the cells of that experiment. Its methods keep their controls at equal compute,
+            whatever has become known of the vocabulary since.
+        vocabulary: looks for the true size of a spec's vocabulary.
 
     Raises:
         SpecError: the experiment, or the spec of one of its runs, cannot be used.
     """
-    return _Planner(spec, check, find_finished, new_id, dict(known or {})).plan()
+    there = {cell.key: cell for cell in settled}
+    planner = _Planner(spec, check, find_finished, new_id, dict(known or {}), there, vocabulary)
+    return planner.plan()
 
 
 @dataclass
@@ -81,6 +88,8 @@ class _Planner:
     find_finished: FindFinished
     new_id: Callable[[], str]
     known: dict[tuple[str, int], str]
+    settled: Mapping[str, Cell]
+    vocabulary: controls.Vocabulary
     found: Plan = field(default_factory=Plan)
     # What later specs may name, by id: the run's status, and its spec.
     planned: dict[str, str] = field(default_factory=dict)
@@ -275,17 +284,41 @@ class _Planner:
             if not asked.equal_compute:
                 continue
             compared = [cell for cell in [*others, *made] if cell.baseline == baseline.key]
+            kept = self._kept_matches(compared)
+            matched |= kept
+            made += [self.settled[key] for key in dict.fromkeys(kept.values()) if key not in specs]
+            compared = [cell for cell in compared if cell.key not in self.settled]
             ratios = dict(self._ratios(baseline, compared, specs))
             for ratio, keys in controls.levels(ratios):
                 more = controls.equal_compute(baseline, spec, ratio, several)
                 if more is None:
                     continue
                 twin = there.get(self._control_spec(more).group_hash)
-                if twin is None:
+                if twin is None and all(more.key != cell.key for cell in made):
                     made.append(more)
                 matched |= dict.fromkeys(keys, twin or more.key)
+                self._note_vocabulary(spec)
         cells = [*baselines, *made, *others]
         return [replace(cell, matched=matched.get(cell.key)) for cell in cells]
+
+    def _note_vocabulary(self, spec: RunSpec) -> None:
+        tokenizer = spec.tokenizer
+        if not isinstance(tokenizer, TrainedTokenizer) or self.vocabulary(spec) is not None:
+            return
+        note = (
+            f"the budgets of the controls at equal compute count with {tokenizer.vocab_size:,} "
+            "types, as asked for: no finished run has shown yet how many the tokenizer of this "
+            "corpus has; where it has fewer, the report says how far they are from equal"
+        )
+        if note not in self.found.notes:
+            self.found.notes.append(note)
+
+    def _kept_matches(self, cells: Sequence[Cell]) -> dict[str, str]:
+        """By the key of a method that was planned before: that of its control."""
+        matches = {
+            cell.key: self.settled[cell.key].matched for cell in cells if cell.key in self.settled
+        }
+        return {key: match for key, match in matches.items() if match and match in self.settled}
 
     def _control_spec(self, cell: Cell) -> RunSpec:
         return self._checked(cell, self._data(cell, self.spec.seeds[0]))[0]
@@ -300,7 +333,7 @@ class _Planner:
             spec = specs[cell.key]
             named = spec.teacher.run if spec.teacher is not None else None
             teacher = self.specs.get(str(named))
-            ratio = controls.relative_compute(spec, specs[baseline.key], teacher)
+            ratio = controls.relative_compute(spec, specs[baseline.key], teacher, self.vocabulary)
             if ratio is None:
                 unknown.append(cell.label)
             else:

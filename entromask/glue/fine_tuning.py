@@ -29,6 +29,7 @@ from entromask.glue.data import TaskData
 from entromask.glue.metrics import score_predictions, split_metric, task_score
 from entromask.glue.targets import TargetScale
 from entromask.glue.tasks import Task
+from entromask.modeling.folders import NEEDED, check_model_folder
 from entromask.modeling.loading import LOADING
 from entromask.presets import Protocol
 from entromask.text.tokenizer import load_tokenizer
@@ -46,14 +47,12 @@ def open_model_folder(model_dir: Path) -> tuple[PretrainedConfig, PreTrainedToke
     Raises:
         InputError: there is no such folder, or one of them is missing or damaged.
     """
-    hint = "give a Hugging Face model folder: config.json, model.safetensors, tokenizer.json"
-    if not (model_dir / "config.json").is_file():
-        raise InputError(f"no model in {model_dir}: it holds no config.json", hint)
+    check_model_folder(model_dir)
     with quiet_transformers():
         try:
             config = AutoConfig.from_pretrained(model_dir, trust_remote_code=False)
         except Exception as error:  # transformers raises many types for a folder it cannot use
-            raise InputError(f"{model_dir}/config.json cannot be used: {error}", hint) from None
+            raise InputError(f"{model_dir}/config.json cannot be used: {error}", NEEDED) from None
         tokenizer = load_tokenizer(str(model_dir))
     return config, tokenizer
 

@@ -14,13 +14,13 @@ from transformers import PreTrainedTokenizerBase
 from entromask.errors import InputError
 from entromask.hf.features import Features
 from entromask.masking.frequency import FrequencyScore
+from entromask.masking.levels import Scale, from_levels, scale_of, to_levels
 from entromask.masking.masker import Masker
 from entromask.masking.own import OwnScore, own_score
 from entromask.masking.scoring import Score, highest_score, masked_scores, visible_scores
+from entromask.masking.store import LEVELS
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import Masking
-
-_LEVELS = 255  # of a ScoreStore
 
 
 class ModelScores:
@@ -107,7 +107,7 @@ class ModelScores:
             )
         if self._masking.refresh == "fresh":
             return scores
-        return as_stored(scores, highest_score(teacher, self._score))
+        return as_stored(scores, highest_score(teacher, self._score), scale_of(self._score))
 
     def _autocast(self, model: SparseMaskedLM) -> AbstractContextManager[Any]:
         if self._precision is None:
@@ -115,10 +115,9 @@ class ModelScores:
         return torch.autocast(next(model.parameters()).device.type, dtype=self._precision)
 
 
-def as_stored(scores: Tensor, highest: float) -> Tensor:
+def as_stored(scores: Tensor, highest: float, scale: Scale = "linear") -> Tensor:
     """Scores [B, T] as a `ScoreStore` up to `highest` gives them back: 256 levels; float32."""
-    levels = (scores.to(torch.float32) * (_LEVELS / highest)).round().clamp(0, _LEVELS)
-    return levels.mul_(highest / _LEVELS)
+    return from_levels(to_levels(scores, highest, LEVELS, scale), highest, LEVELS, scale)
 
 
 def corpus_scores(

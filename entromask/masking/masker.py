@@ -14,7 +14,7 @@ from entromask.errors import InputError
 from entromask.masking.corruption import corrupt
 from entromask.masking.noise import uniform
 from entromask.masking.rates import rate_at
-from entromask.masking.selection import select
+from entromask.masking.selection import HARD_SELECTIONS, decided_by_ties, select
 from entromask.masking.units import WordStarts, unit_starts
 from entromask.spec import Masking
 from entromask.spec_errors import describe
@@ -124,6 +124,37 @@ class Masker:
             rule=str(self.masking.select),
             noise=noise,
             temperature=float(self.masking.temperature or 1.0),
+            explore=float(self.masking.explore or 0.0),
+            starts=self._unit_starts(rows, words, maskable, noise),
+        )
+
+    def ties(
+        self,
+        rows: Tensor,
+        row_ids: Tensor,
+        epoch: int,
+        scores: Tensor,
+        *,
+        words: Tensor | None = None,
+        progress: float = 0.0,
+    ) -> tuple[int, int]:
+        """How many of the positions selected by rank are decided by ties between equal scores.
+
+        Args: as of a call.
+
+        Returns:
+            That number, and all positions selected by rank; zeros where the selection is no rank.
+        """
+        if self.masking.select not in HARD_SELECTIONS:
+            return 0, 0
+        assert self.masking.rate is not None, "resolved"
+        maskable = self.maskable(rows)
+        noise = self._noise(row_ids, epoch, rows.shape[1])
+        return decided_by_ties(
+            scores,
+            maskable,
+            rate=rate_at(self.masking.rate, progress),
+            rule=str(self.masking.select),
             explore=float(self.masking.explore or 0.0),
             starts=self._unit_starts(rows, words, maskable, noise),
         )

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from entromask.disk import disk_errors, require_space
+from entromask.masking.levels import Scale, from_levels, to_levels
 
 _LEVELS = 254
 _NEVER = 255  # a position that has not been scored yet
@@ -32,6 +33,7 @@ class RunningScores:
         path: of the file; made anew.
         rows, length, types: N, T and V.
         highest: the largest possible score, in nats.
+        scale: see `entromask.masking.levels`.
         creates: whether this process makes the file.
         wait: until all processes have come this far.
     """
@@ -45,8 +47,9 @@ class RunningScores:
         highest: float,
         creates: bool = True,
         wait: Callable[[], None] = lambda: None,
+        scale: Scale = "linear",
     ) -> None:
-        self.path, self.highest = path, highest
+        self.path, self.highest, self.scale = path, highest, scale
         if creates:
             with disk_errors(_WHAT, path.parent):
                 require_space(path.parent, rows * length, _WHAT)
@@ -66,7 +69,7 @@ class RunningScores:
         scored the mean of all.
         """
         levels = torch.from_numpy(np.ascontiguousarray(self._levels[row_ids.numpy()]))
-        scores = levels.float().mul_(self.highest / _LEVELS)
+        scores = from_levels(levels, self.highest, _LEVELS, self.scale)
         overall = self._sums.sum() / self._counts.sum().clamp(min=1e-9)
         means = torch.where(self._counts > 0, self._sums / self._counts.clamp(min=1e-9), overall)
         return torch.where(levels == _NEVER, means.float()[rows], scores)
@@ -74,13 +77,18 @@ class RunningScores:
     def update(self, rows: Tensor, row_ids: Tensor, scores: Tensor) -> None:
         """Takes over the scores [B, T] in nats that are not NaN; the others stay as they were."""
         known = ~scores.isnan()
-        levels = torch.nan_to_num(scores * (_LEVELS / self.highest))
-        levels = levels.round_().clamp_(0, _LEVELS).to(torch.uint8)
+        levels = to_levels(torch.nan_to_num(scores), self.highest, _LEVELS, self.scale)
         row, position = known.nonzero(as_tuple=True)
         self._levels[row_ids[row].numpy(), position.numpy()] = levels[known].numpy()
-        types, values = rows[known], levels[known].double() * (self.highest / _LEVELS)
+        types, values = rows[known], self._in_nats(levels[known])
         self._sums.mul_(_DECAY).index_add_(0, types, values)
         self._counts.mul_(_DECAY).index_add_(0, types, torch.ones_like(values))
+
+    def _in_nats(self, levels: Tensor) -> Tensor:
+        """Scores [n] float64 of levels [n], for the means of types."""
+        if self.scale == "linear":
+            return levels.double() * (self.highest / _LEVELS)
+        return from_levels(levels, self.highest, _LEVELS, self.scale).double()
 
     @property
     def scored(self) -> float:
@@ -90,11 +98,19 @@ class RunningScores:
     def tensors(self) -> dict[str, Tensor]:
         """A copy of all that the scores depend on."""
         levels = torch.from_numpy(np.array(self._levels))
-        return {"levels": levels, "sums": self._sums.clone(), "counts": self._counts.clone()}
+        copied = {"levels": levels, "sums": self._sums.clone(), "counts": self._counts.clone()}
+        # A copy without it, as all of earlier versions, has linear levels.
+        return copied if self.scale == "linear" else copied | {"square": torch.ones(1)}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Goes back to what `tensors` gave."""
-        self._levels[:] = tensors["levels"].numpy()
+        levels = tensors["levels"]
+        written: Scale = "square" if "square" in tensors else "linear"
+        if written != self.scale:
+            scores = from_levels(levels, self.highest, _LEVELS, written)
+            again = to_levels(scores, self.highest, _LEVELS, self.scale)
+            levels = torch.where(levels == _NEVER, levels, again)
+        self._levels[:] = levels.numpy()
         self._sums.copy_(tensors["sums"])
         self._counts.copy_(tensors["counts"])
 

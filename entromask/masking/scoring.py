@@ -15,6 +15,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from entromask.errors import InputError
+from entromask.masking.levels import scale_of
 from entromask.masking.noise import uniform
 from entromask.masking.store import ScoreStore
 from entromask.modeling.entropy import token_entropy, token_log_probability
@@ -267,7 +268,9 @@ def open_teacher_scores(
         identity["score"] = score
     rows, length = corpus.train.shape
     highest = highest_score(teacher, score)
-    store = ScoreStore.under(settings().cache / "scores", identity, rows, length, highest)
+    store = ScoreStore.under(
+        settings().cache / "scores", identity, rows, length, highest, scale_of(score)
+    )
     if not store.complete:
         checked: View = "visible" if view == "visible" else "masked"
         score_corpus(

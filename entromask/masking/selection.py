@@ -20,6 +20,7 @@ _RANKS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "middle": lambda rank, n, k: (rank >= (n - k) // 2) & (rank < (n - k) // 2 + k),
     "ends": lambda rank, n, k: (rank < (k + 1) // 2) | ((rank >= n - k // 2) & (rank < n)),
 }
+HARD_SELECTIONS = tuple(_RANKS)
 SELECTIONS = ("sample", *_RANKS)
 
 
@@ -85,6 +86,53 @@ def select(
     explored = torch.minimum(explored, k)
     chosen = _by_rule(scores, maskable, k - explored, most, rule, noise, temperature, whole)
     return chosen | _highest(noise("explore"), maskable & ~chosen, explored, most, whole)
+
+
+def decided_by_ties(
+    scores: Tensor,
+    maskable: Tensor,
+    *,
+    rate: float,
+    rule: str,
+    explore: float = 0.0,
+    starts: Tensor | None = None,
+) -> tuple[int, int]:
+    """How much of what a hard rule selects is decided by the random order of equal scores.
+
+    Positions (or units, with `starts`) of one score are decided so where the rule takes some of
+    them and leaves others.
+
+    Args:
+        scores, maskable, rate, rule, explore, starts: as of `select`; no `sample`.
+
+    Returns:
+        The positions that are decided by ties, and all that the rule selects, over the rows.
+    """
+    length = scores.shape[1]
+    first = torch.arange(length, device=scores.device).expand(scores.shape)
+    if starts is not None:
+        first = first_positions(starts)
+        scores = unit_means(scores, first)
+    k = budget(maskable, rate)[:, None]
+    k = k - torch.round(k * explore).to(torch.int64)
+    n = maskable.sum(1, keepdim=True)
+    finite = torch.nan_to_num(scores.to(torch.float32), -_EXTREME, _EXTREME, -_EXTREME)
+    finite = finite.masked_fill(~maskable, -torch.inf)
+    ordered, order = finite.sort(dim=1, descending=True, stable=True)
+    rank = torch.arange(length, device=scores.device)
+    taken = _RANKS[rule](rank, n, k) & (rank < n)
+    new = torch.ones_like(taken)
+    new[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    group = new.cumsum(1) - 1
+
+    def per_group(values: Tensor) -> Tensor:
+        return torch.zeros_like(group).scatter_add_(1, group, values.to(torch.int64))
+
+    units = (first == torch.arange(length, device=scores.device)).gather(1, order)
+    selected, size = per_group(taken), per_group(rank < n)
+    # A single unit that is cut by the budget is no tie.
+    tied = (selected > 0) & (selected < size) & (per_group(units & (rank < n)) > 1)
+    return int((selected * tied).sum()), int(taken.sum())
 
 
 def _of_units(noise: Callable[[str], Tensor], first: Tensor) -> Callable[[str], Tensor]:

@@ -11,21 +11,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from entromask.errors import InputError
+from entromask.masking.levels import Scale, from_levels, to_levels
 from entromask.masking.row_store import RowStore, folder_of
 
 # Raised when the meaning of the bytes changes; an older store is then computed anew.
 VERSION = 1
-_LEVELS = 255
+LEVELS = 255
 
 
 class ScoreStore(RowStore):
     """Scores [N, T] between 0 and `highest`, rounded to 256 levels (error at most highest / 510).
+
+    With scale `square` the levels are dense near zero: the error of a score s is at most about
+    sqrt(s highest) / 255.
 
     Args:
         folder: of this store alone; made when the first rows are written.
         identity: what the scores depend on; a store with another identity is computed anew.
         rows, length: N and T.
         highest: the largest possible score, ln V nats for an entropy.
+        scale: see `entromask.masking.levels`. Part of the identity, unless linear as in all stores
+            of earlier versions, so that no store is read by another scale than it was written in.
     """
 
     WHAT = "the store of the teacher's scores"
@@ -38,13 +44,15 @@ class ScoreStore(RowStore):
         rows: int,
         length: int,
         highest: float,
+        scale: Scale = "linear",
     ) -> None:
-        self.length, self.highest = length, highest
+        self.length, self.highest, self.scale = length, highest, scale
         scores: dict[str, str | int] = {
             **identity,
             "version": VERSION,
             "length": length,
             "highest": repr(highest),
+            **_scale_in_identity(scale),
         }
         super().__init__(folder, scores, rows, np.dtype((np.uint8, (length,))))
 
@@ -56,10 +64,11 @@ class ScoreStore(RowStore):
         rows: int,
         length: int,
         highest: float,
+        scale: Scale = "linear",
     ) -> ScoreStore:
         """The store of this identity in a folder of its own under `root`."""
-        folder = folder_of(root, {**identity, "version": VERSION})
-        return cls(folder, identity, rows, length, highest)
+        folder = folder_of(root, {**identity, "version": VERSION, **_scale_in_identity(scale)})
+        return cls(folder, identity, rows, length, highest, scale)
 
     def append(self, scores: Tensor, **facts: float) -> None:
         """Commits the scores of the next rows; only within `filling`.
@@ -82,8 +91,8 @@ class ScoreStore(RowStore):
                 f"{self.filled + len(scores) - 1}",
                 "its weights are damaged, or it overflows in half precision",
             )
-        scaled = scores.detach().to("cpu", torch.float32) * (_LEVELS / self.highest)
-        self._commit(scaled.round().clamp(0, _LEVELS).to(torch.uint8).numpy(), facts)
+        levels = to_levels(scores.detach().cpu(), self.highest, LEVELS, self.scale)
+        self._commit(levels.numpy(), facts)
 
     def read(self, row_ids: Tensor) -> Tensor:
         """Scores [B, T] float32, on the CPU, of the rows row_ids [B].
@@ -92,9 +101,13 @@ class ScoreStore(RowStore):
             ValueError: a row that is not in the store, or not filled yet.
         """
         levels = torch.from_numpy(np.ascontiguousarray(self.levels[self._numbers(row_ids)]))
-        return levels.to(torch.float32).mul_(self.highest / _LEVELS)
+        return from_levels(levels, self.highest, LEVELS, self.scale)
 
     @property
     def levels(self) -> NDArray[np.uint8]:
         """[N, T], from 0 to 255: the scores as they are stored; only `filled` rows count."""
         return self.contents
+
+
+def _scale_in_identity(scale: Scale) -> dict[str, str]:
+    return {} if scale == "linear" else {"scale": scale}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -9,11 +10,12 @@ from transformers import AutoModelForMaskedLM
 from transformers.utils import logging as transformers_logging
 
 from entromask.checkpoints import verify
-from entromask.errors import InputError
+from entromask.errors import EntromaskError, InputError
 from entromask.hub import hub_errors
+from entromask.modeling.folders import NEEDED, check_model_folder
 from entromask.modeling.loading import LOADING
 from entromask.modeling.masked_lm import SparseMaskedLM, check_projection
-from entromask.modeling.sources import NEEDED, model_source
+from entromask.modeling.sources import model_source
 from entromask.spec import ModelReference
 
 # Of a checkpoint, what only the training reads; the optimizer's state is twice as large as a model.
@@ -30,22 +32,26 @@ def load_masked_lm(reference: ModelReference) -> SparseMaskedLM:
         DependencyMissingError: on the Hub, and the Hub cannot be reached.
     """
     source = model_source(reference)
+    local = Path(source).is_dir()
     if reference.checkpoint is not None:
         _check_bytes(Path(source))
+    elif local:
+        check_model_folder(Path(source))
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     try:
-        with LOADING, hub_errors(f"the model {source}"):
+        with LOADING, nullcontext() if local else hub_errors(f"the model {source}"):
             model, report = AutoModelForMaskedLM.from_pretrained(
                 source,
                 revision=reference.revision or "main",
+                local_files_only=local,
                 use_safetensors=True,
                 trust_remote_code=False,
                 attn_implementation="sdpa",
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-    except InputError:
+    except EntromaskError:
         raise
     except Exception as error:  # transformers raises many types for a folder it cannot use
         reason = " ".join(str(error).split())[:300]

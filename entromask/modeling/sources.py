@@ -8,9 +8,9 @@ from pathlib import Path
 
 from entromask.checkpoints import checkpoints, step_of
 from entromask.errors import InputError
+from entromask.modeling.folders import check_model_folder, is_path
 from entromask.spec import ModelReference, run_folder
 
-NEEDED = "give a folder saved by AutoModelForMaskedLM, with config.json and model.safetensors"
 _KEPT = (
     "a run writes a checkpoint every pretraining.checkpoint_every steps, and keeps the last two "
     "and the best"
@@ -21,9 +21,11 @@ def model_source(reference: ModelReference) -> str:
     """The folder, or the Hub's name, that holds the model and its tokenizer.
 
     Raises:
-        InputError: a run, a checkpoint or a folder that is not there, or that holds no model.
+        InputError: a run, a checkpoint or a folder that is not there, or that holds no whole model.
     """
     if reference.hub is not None:
+        if is_path(reference.hub):
+            check_model_folder(Path(reference.hub))
         return reference.hub
     if reference.run is not None:
         run = run_folder(reference.run)
@@ -31,12 +33,7 @@ def model_source(reference: ModelReference) -> str:
             return str(_checkpoint(reference.run, run, reference.checkpoint))
         return str(_finished(reference.run, run))
     folder = Path(str(reference.path)).expanduser()
-    if not folder.is_dir():
-        raise InputError(f"no model folder {folder}", NEEDED)
-    if not (folder / "config.json").is_file():
-        inside = folder / "model" / "config.json"
-        hint = f"did you mean {folder / 'model'}?" if inside.is_file() else NEEDED
-        raise InputError(f"{folder} holds no config.json", hint)
+    check_model_folder(folder)
     return str(folder)
 
 
@@ -66,6 +63,7 @@ def _finished(name: str, run: Path) -> Path:
             "let the run finish, or `entromask run … --resume` it; `entromask preview --model "
             "RUN@STEP` shows a checkpoint",
         )
+    check_model_folder(folder)
     return folder
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from entromask import spec
 from entromask.errors import DependencyMissingError, InputError
 from entromask.hub import hub_errors
+from entromask.modeling.folders import check_tokenizer_folder, is_path
 from entromask.settings import settings
 from entromask.text.cache import build_once
 from entromask.text.corpus import Corpus
@@ -43,11 +44,7 @@ def open_tokenizer(tokenizer: spec.Tokenizer, corpus: Corpus) -> PreTrainedToken
         return load_tokenizer(str(_trained(tokenizer, corpus)))
     if isinstance(tokenizer, spec.LocalTokenizer):
         path = Path(tokenizer.path).expanduser()
-        if not path.is_dir():
-            raise InputError(
-                f"no tokenizer folder {path}", "name a folder with a tokenizer.json in it"
-            )
-        return load_tokenizer(str(path))
+        return _checked(_from_folder(path), str(path))
     return _checked(_from_hub(tokenizer.name, tokenizer.revision), tokenizer.name)
 
 
@@ -59,10 +56,8 @@ def load_tokenizer(path_or_name: str, revision: str | None = None) -> PreTrained
         DependencyMissingError: it is on the Hub, and cannot be had now.
     """
     path = Path(path_or_name).expanduser()
-    if path.is_dir():
+    if path.is_dir() or is_path(path_or_name):
         return _checked(_from_folder(path), path_or_name)
-    if path_or_name.startswith(("/", ".", "~")) or path_or_name.count("/") > 1:
-        raise InputError(f"no tokenizer folder {path}", "name a folder with a tokenizer.json in it")
     return _checked(_from_hub(path_or_name, revision), path_or_name)
 
 
@@ -114,6 +109,7 @@ def _checked(tokenizer: PreTrainedTokenizerBase, name: str) -> PreTrainedTokeniz
 def _from_folder(path: Path) -> PreTrainedTokenizerBase:
     from transformers import AutoTokenizer
 
+    check_tokenizer_folder(path)
     try:
         return AutoTokenizer.from_pretrained(
             str(path), local_files_only=True, trust_remote_code=False

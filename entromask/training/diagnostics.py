@@ -14,6 +14,7 @@ from entromask.training.validation import frequent_types
 # Repeats and coverage follow the first rows of the corpus, which the shuffled order spreads
 # over every epoch; so memory stays flat for a corpus of any size.
 _TRACKED_ROWS = 4096
+_SHARES = ("distinct_type_share", "frequent_type_share", "effective_type_ratio")
 
 
 class MaskDiagnostics:
@@ -33,6 +34,7 @@ class MaskDiagnostics:
             "maskable": torch.zeros(tracked, length, dtype=torch.bool),
             "repeats": torch.zeros(2, dtype=torch.int64),
             "window_repeats": torch.zeros(2, dtype=torch.int64),
+            "ties": torch.zeros(2, dtype=torch.int64),
             "masked_types": torch.zeros(types, dtype=torch.int64),
             "window_types": torch.zeros(types, dtype=torch.int64),
             "seen_types": torch.zeros(types, dtype=torch.bool),
@@ -75,6 +77,10 @@ class MaskDiagnostics:
         state["maskable"][ids] = maskable
         state["last_epoch"][ids] = epoch
 
+    def count_ties(self, decided: int, selected: int) -> None:
+        """Counts the positions of a batch that ties decided, and all that ranks selected."""
+        self._state["ties"] += torch.tensor([decided, selected])
+
     def window(self) -> dict[str, float]:
         """The masks since the last call, for the curves: shares between 0 and 1.
 
@@ -95,10 +101,10 @@ class MaskDiagnostics:
         return shares
 
     def _shares(self, types: Tensor, seen: Tensor) -> dict[str, float]:
-        masked, met = int(types.sum()), int(seen.sum())
+        """Of at least one masked position."""
         return {
-            "distinct_type_share": int((types > 0).sum()) / met if met else 0.0,
-            "frequent_type_share": int(types[self._frequent].sum()) / masked if masked else 0.0,
+            "distinct_type_share": int((types > 0).sum()) / int(seen.sum()),
+            "frequent_type_share": int(types[self._frequent].sum()) / int(types.sum()),
             "effective_type_ratio": _effective(types) / self._effective_of_corpus,
         }
 
@@ -116,10 +122,13 @@ class MaskDiagnostics:
             `frequent_type_share`: share of the masks that fell on the 100 most frequent types;
             `effective_type_ratio`: exp of the entropy of the masked types over that of the
             corpus, about 1 for random masks, and near 0 when a few types are all that is masked;
+            `tied_share`: of a hard selection (top, bottom, middle, ends), the share that the
+            random order of equal scores decided (None for another selection);
             `top_masked_types`: the ten most masked types with their share of the masks.
         """
         state = self._state
         again, before = (int(count) for count in state["repeats"])
+        decided, ranked = (int(count) for count in state["ties"])
         maskable = int(state["maskable"].sum())
         types = state["masked_types"]
         total = int(types.sum())
@@ -127,7 +136,12 @@ class MaskDiagnostics:
         return {
             "mask_repeat_rate": again / before if before else None,
             "position_coverage": int(state["ever_masked"].sum()) / maskable if maskable else None,
-            **self._shares(types, state["seen_types"]),
+            **(
+                self._shares(types, state["seen_types"])
+                if total
+                else dict.fromkeys(_SHARES)  # the strategy never began
+            ),
+            "tied_share": decided / ranked if ranked else None,
             "top_masked_types": {
                 tokens[type_]: int(types[type_]) / total for type_ in top if types[type_]
             },

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from entromask.checkpoints import checkpoints, step_of
 from entromask.errors import NonFiniteLossError
 from entromask.masking import Masker
+from entromask.masking.selection import HARD_SELECTIONS
 from entromask.modeling.architectures import save_without_weights
 from entromask.modeling.masked_lm import Prediction, SparseMaskedLM, model_tensors
 from entromask.spec import RunSpec
@@ -208,17 +209,19 @@ class Pretraining:
         # Dropout is a function of seed and step, so that a resumed run needs no saved generator.
         torch.manual_seed(_mix(self.spec.seed, state.step, accelerator.process_index))
         on = self.strategy_is_on()
+        scores = self.scores(batch) if on else None
+        fraction = self.schedule.fraction(state.step, state.seconds)
         inputs, labels = self.masker(
-            batch.rows,
-            batch.row_ids,
-            batch.epoch,
-            self.scores(batch) if on else None,
-            words=batch.words,
-            progress=self.schedule.fraction(state.step, state.seconds),
+            batch.rows, batch.row_ids, batch.epoch, scores, words=batch.words, progress=fraction
         )
         maskable = self.masker.maskable(batch.rows)
         if on:
             self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
+        if scores is not None and self.spec.masking.select in HARD_SELECTIONS:
+            where = (batch.rows, batch.row_ids, batch.epoch)
+            ties = self.masker.ties(*where, scores, words=batch.words, progress=fraction)
+            decided, selected = (round(self._sum_over_processes(count)) for count in ties)
+            self.diagnostics.count_ties(decided, selected)
         loss, predicted, compared = self.gradients(batch, inputs, labels, maskable)
         if self.spec.pretraining.gradient_clipping is not None:
             accelerator.clip_grad_norm_(

@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerBase
 from entromask.masking import Masker
 from entromask.masking.accuracy import AccuracyWeights
 from entromask.masking.frequency import FrequencyScore
+from entromask.masking.levels import scale_of
 from entromask.masking.noise import uniform
 from entromask.masking.own import own_score
 from entromask.masking.pmi import PMIScore
@@ -193,6 +194,7 @@ class CachedScores(Scores):
             highest_score(inputs.model, self._score),
             inputs.accelerator.is_main_process,
             inputs.accelerator.wait_for_everyone,
+            scale_of(self._score),
         )
 
     def __call__(self, batch: Batch) -> Tensor:

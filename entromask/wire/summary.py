@@ -47,6 +47,15 @@ class SummaryDifference(Resource):
     seeds_for_point: int | None = Field(
         None, description="the same for a difference of 0.01; null for losses"
     )
+    seeds_for_difference_range: list[int | None] | None = Field(
+        None,
+        description="[low, high] of seeds_for_difference: by the variance of the seeds at the 5 % "
+        "and 95 % quantiles of its estimate; an end is null where more than 1,000 are needed, the "
+        "whole where nothing shows how scores vary",
+    )
+    seeds_for_point_range: list[int | None] | None = Field(
+        None, description="the same of seeds_for_point; null for losses"
+    )
 
 
 class SummaryResult(Resource):

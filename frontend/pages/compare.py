@@ -138,6 +138,12 @@ def _draw(methods: list[Method], curve: str, over: str) -> None:
         st.caption(
             "A line of several seeds is their mean, the band reaches from lowest to highest."
         )
+    if axis.scoring is not None:
+        st.caption(
+            "Every pass is counted: a run whose teacher's scores or predictions are stored starts "
+            "at their cost, also where an earlier run had computed them. The common validation "
+            "takes time and is in no count of FLOPs."
+        )
     drawn = {line.label for line in lines}
     without = [m.label for m in methods if not any(name.startswith(m.label) for name in drawn)]
     if without:

@@ -179,8 +179,10 @@ def rows(text: str, shown: Sequence[tuple[str, Preview]], presets: Sequence[str]
     if any(len(found["presets"]) > 1 for _, found in agreeing):
         st.subheader("Agreement of these selections", anchor=False)
         st.caption(
-            "Jaccard index of the masked tokens: 1 where two presets mask the same tokens, 0 where "
-            "they share none."
+            "Expected overlap by the mask probabilities (sum of the smaller of the two, over the "
+            "masked tokens): 1 where two presets mask every token with the same probability, 0 "
+            "where no token can be in both masks. In brackets its chance level: the same with the "
+            "probabilities of one preset shuffled over the tokens."
         )
         agreement(agreeing)
 

@@ -46,7 +46,8 @@ def save(folder: Path, config: dict[str, Any] | None = None, **files: bytes) -> 
     return folder
 
 
-WHOLE = {"model__safetensors": b"weights", "tokenizer__json": b"{}"}
+EMPTY_WEIGHTS = (2).to_bytes(8, "little") + b"{}"
+WHOLE = {"model__safetensors": EMPTY_WEIGHTS, "tokenizer__json": b"{}"}
 
 
 def refused(client: TestClient, body: dict[str, Any], pointer: str = "/path") -> str:
@@ -113,8 +114,10 @@ def test_pickled_weights_are_refused_and_never_opened(
     [
         ({"auto_map": {"AutoModel": "evil.py"}}, WHOLE, "code of its own"),
         ({}, {**WHOLE, "tokenizer_config__json": b'{"auto_map": {}}'}, "code of its own"),
-        ({}, {"tokenizer__json": b"{}"}, "no .safetensors file"),
-        ({}, {"model__safetensors": b"w"}, "no tokenizer.json"),
+        ({}, {"tokenizer__json": b"{}"}, "holds no model.safetensors"),
+        ({}, {"model__safetensors": EMPTY_WEIGHTS}, "holds no tokenizer"),
+        ({}, {"model__safetensors": EMPTY_WEIGHTS, "vocab__txt": b"[PAD]"}, "no tokenizer.json"),
+        ({}, {**WHOLE, "model__safetensors": b"w"}, "model.safetensors is truncated"),
         ({}, {**WHOLE, "config__json": b"[" * 100_000}, "config.json is not a JSON object"),
         ({}, {**WHOLE, "config__json": b"\xff"}, "config.json is not a JSON object"),
     ],

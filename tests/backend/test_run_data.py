@@ -166,6 +166,19 @@ def test_metrics_are_thinned_to_what_was_asked_for(
     assert api.get(address, params={"keys": "nothing"}).json()["series"] == {}
 
 
+def test_a_run_that_did_not_report_its_scoring_has_it_from_its_results(
+    api: TestClient, database: Database, run: str
+) -> None:
+    address, keys = f"/v1/runs/{run}/metrics", {"keys": "loss,scoring_flops,scoring_seconds"}
+    with database.write() as session:
+        feed(session, run, "run", events(10))
+        keep_results(session, run, {"cost": {"scoring_flops": 2e12, "scoring_seconds": 26}})
+    series = api.get(address, params=keys).json()["series"]
+    assert series["scoring_flops"] == {"steps": [0], "values": [2e12], "points": 1}
+    assert series["scoring_seconds"] == {"steps": [0], "values": [26.0], "points": 1}
+    assert set(api.get(address, params={"keys": "loss"}).json()["series"]) == {"loss"}
+
+
 def test_results_are_told_once_there_are_any(api: TestClient, database: Database, run: str) -> None:
     body = problem(api.get(f"/v1/runs/{run}/results"), 404, "no_results")
     assert "is queued" in body["detail"]

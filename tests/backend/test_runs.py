@@ -52,6 +52,21 @@ def test_a_submitted_run_is_stored_and_its_resolved_spec_lies_in_its_folder(
     assert api.get(answer.headers["location"]).json() == run
 
 
+@pytest.mark.parametrize("key", ["teacher", "init"])
+def test_a_model_folder_that_cannot_be_loaded_is_refused_at_submission(
+    api: TestClient, tmp_path: Path, key: str
+) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    reference = {"path": str(tmp_path)}
+    part = {"teacher": reference} if key == "teacher" else {"model": {"init": reference}}
+    answer = api.post("/v1/runs", json={"spec": SPEC | part})
+    found = problem(answer, 422, "invalid_spec")
+    assert "pytorch_model.bin, a pickle" in found["errors"][0]["detail"]
+    pointer = "/spec/teacher/path" if key == "teacher" else "/spec/model/init/path"
+    assert found["errors"][0]["pointer"] == pointer
+
+
 def test_validate_only_stores_nothing_and_tells_the_cost(api: TestClient) -> None:
     body = {"spec": SPEC | {"teacher": {"hub": "a/b"}, "tokenizer": {"source": "train"}}}
     answer = api.post("/v1/runs", params={"validate_only": "true"}, json=body)

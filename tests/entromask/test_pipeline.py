@@ -331,27 +331,43 @@ def test_a_teacher_may_be_of_another_architecture(place: Path, corpus: Path, hom
         masking={"preset": "teacher-entropy-high"},
     )
     results = entromask.run(spec, output=place / "of-distilbert")
-    expected = _repeat_rate_of_top((home / "cache" / "scores").glob("*/scores.u8"))
+    expected, tied = _repeats_and_ties_of_top((home / "cache" / "scores").glob("*/scores.u8"))
     assert expected > 0.95
     assert results.data["diagnostics"]["mask_repeat_rate"] == pytest.approx(expected, abs=0.01)
+    assert results.data["diagnostics"]["tied_share"] == pytest.approx(tied, abs=0.02)
     assert results.data["cost"]["scoring_flops"] > 0
     assert results.data["diagnostics"]["teacher_score_levels"] > 10
+    # Its curves over compute begin with what the scores cost, also of a run that found them.
+    again = entromask.run(spec | {"seed": 1}, output=place / "of-distilbert-1")
+    for one in (results, again):
+        first = next(
+            event
+            for event in events(one.folder)
+            if "metrics" in event and "step" in event and event["stage"] == "pretraining"
+        )
+        cost = one.data["cost"]
+        names = ("scoring_flops", "scoring_seconds")
+        assert (first["step"], first["metrics"]) == (0, {name: cost[name] for name in names})
+        assert cost["scoring_flops"] == results.data["cost"]["scoring_flops"]
 
 
-def _repeat_rate_of_top(stores: Iterable[Path], length: int = 32, masked: int = 4) -> float:
-    """How often a mask of the `masked` highest stored scores of each row comes again.
+def _repeats_and_ties_of_top(
+    stores: Iterable[Path], length: int = 32, masked: int = 4
+) -> tuple[float, float]:
+    """How often a mask of the `masked` highest stored scores comes again; what ties decide of it.
 
     What lies above the lowest score taken always does; of `at` positions with that score `room`
     are drawn each time, so that each is drawn again with probability room / at.
     """
     (store,) = stores
-    rates = []
+    rates, ties = [], []
     for row in np.fromfile(store, np.uint8).reshape(-1, length):
         cut = np.sort(row)[-masked]
         above, at = int((row > cut).sum()), int((row == cut).sum())
         room = masked - above
         rates.append((above + room * room / at) / masked)
-    return float(np.mean(rates))
+        ties.append((room if room < at else 0) / masked)
+    return float(np.mean(rates)), float(np.mean(ties))
 
 
 def test_self_masking_waits_for_the_plateau(place: Path, corpus: Path) -> None:

@@ -62,7 +62,8 @@ def a_preview(
         "presets": entries,
         "agreement": {
             "presets": able,
-            "jaccard": [[1.0 if a == b else 0.25 for b in able] for a in able],
+            "overlap": [[1.0 if a == b else 0.25 for b in able] for a in able],
+            "chance": [[0.15] * len(able) for _ in able],
         },
         "warnings": [],
     }

@@ -224,7 +224,11 @@ def test_a_model_with_one_selection_alone_has_no_matrix(open_page: Open) -> None
     def preview(text: str, model: Mapping[str, Any], **given: Any) -> dict[str, Any]:
         answer = a_preview(text, model, **given)
         if model["run"] == TWO.id:
-            answer["agreement"] = {"presets": ["random"], "jaccard": [[1.0]]}
+            answer["agreement"] = {
+                "presets": ["random"],
+                "overlap": [[1.0]],
+                "chance": [[1.0]],
+            }
         return answer
 
     app = open_page("entropy", FakeClient(models=[ONE, TWO], preview=preview))

@@ -56,6 +56,26 @@ def test_before_the_first_report_nothing_is_spent() -> None:
     assert list(line.xs) == [2.0]
 
 
+@pytest.mark.parametrize(
+    ("axis", "xs", "word"),
+    [("FLOPs", [1750.0, 2500.0], "FLOPs"), ("wall clock", [22.0, 24.0], "seconds")],
+)
+def test_a_curve_over_compute_begins_with_the_cost_of_the_teachers_scores(
+    axis: str, xs: list[float], word: str
+) -> None:
+    method = seeds(0)
+    found = history(
+        validation_loss={5: 6.0, 10: 5.0},
+        flops={10: 1500.0},
+        seconds={10: 4.0},
+        scoring_flops={0: 1000.0},
+        scoring_seconds={0: 20.0},
+    )
+    [line], _ = lines_of([method], {method.runs[0].id: found}, LOSS, OVERS[axis])
+    assert list(line.xs) == xs
+    assert OVERS[axis].title == f"{word}, teacher scoring included"
+
+
 def test_several_seeds_are_their_mean_with_a_band_from_lowest_to_highest() -> None:
     method = seeds(0, 1)
     histories = {

@@ -129,6 +129,24 @@ def test_what_never_happened_is_said_and_what_is_unknown_is_left_out() -> None:
     assert top_types({}) == ""
 
 
+def test_what_was_not_measured_is_a_dash_with_the_reason() -> None:
+    diagnostics = {
+        "strategy_start_step": None,
+        "distinct_type_share": 0.0,  # as earlier versions wrote it
+        "frequent_type_share": None,
+        "collapse_step": None,
+        "tied_share": None,
+    }
+    rows = dict(mask_rows(results(diagnostics=diagnostics)))
+    assert rows.pop("Masks by the strategy from step") == "never"
+    assert len(rows) == 4
+    assert set(rows.values()) == {"- (the strategy's masks never began)"}
+    begun = dict(mask_rows(results(diagnostics={"strategy_start_step": 0, "tied_share": 0.125})))
+    assert begun["Selection decided by ties between equal scores"] == "12.5 %"
+    costs = dict(cost_rows(results(cost={"steps": 0, "tokens_per_second": None})))
+    assert costs["Tokens per second"] == "- (not a step was trained)"
+
+
 def test_the_last_agreement_of_stored_scores_stands_beside_its_floor() -> None:
     measured = [
         {"step": 100, "cache_agreement": 0.3, "cache_agreement_uniform": 0.15},

@@ -194,9 +194,16 @@ def test_only_where_chance_decides_do_probabilities_have_colours() -> None:
 
 
 def test_the_matrix_of_agreement_has_numbers_that_can_be_read_and_escapes_names() -> None:
-    found = {"presets": ["<b>", "random"], "jaccard": [[1.0, 0.25], [0.25, 1.0]]}
+    found = {
+        "presets": ["<b>", "random"],
+        "overlap": [[1.0, 0.25], [0.25, 1.0]],
+        "chance": [[0.5, 0.15], [0.15, 0.5]],
+    }
     html = _matrix("model <i>", found)
-    assert html.count("0.25") == 2
+    assert html.count("0.25 <small>(0.15)</small>") == 2
+    assert "0.50" not in html
+    nothing = {"presets": ["a", "b"], "overlap": [[None] * 2] * 2, "chance": [[None] * 2] * 2}
+    assert _matrix("model", nothing).count(">-<") == 4
     assert "<b>" not in html
     assert "model &lt;i&gt;" in html
 

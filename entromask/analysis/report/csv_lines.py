@@ -18,6 +18,9 @@ _DIFFERENCE = (
     *("to", "n", "paired", "mean", "sd", "low", "high", "p", "p_holm"),
     *("probability_of_improvement", "seeds_for_difference", "seeds_for_point"),
 )
+# Each is two columns, _low and _high; an end beyond 1,000 seeds is empty.
+_RANGES = ("seeds_for_difference", "seeds_for_point")
+_AT = ("steps", "compute")
 _RESULT = ("n", "mean", "sd", "median", "low", "high", "collapsed", "above_floors", "best")
 _COSTS = {
     "tokens": "count",
@@ -34,6 +37,7 @@ HEAD = (
     *(f"steps_{name}" for name in _DIFFERENCE),
     *(f"compute_{name}" for name in _DIFFERENCE),
     "relative_to_baseline",
+    *(f"{at}_{name}_{end}" for at in _AT for name in _RANGES for end in ("low", "high")),
 )
 
 
@@ -83,7 +87,11 @@ def _of_result(
 
 
 def _of_difference(one: SummaryDifference) -> dict[str, Any]:
-    return {f"{one.at}_{name}": getattr(one, name) for name in _DIFFERENCE}
+    line = {f"{one.at}_{name}": getattr(one, name) for name in _DIFFERENCE}
+    for name in _RANGES:
+        low, high = getattr(one, f"{name}_range") or (None, None)
+        line |= {f"{one.at}_{name}_low": low, f"{one.at}_{name}_high": high}
+    return line
 
 
 def _plain(line: dict[str, Any]) -> dict[str, str]:

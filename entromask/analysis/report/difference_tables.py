@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from entromask.analysis.cautions import MATCHED
 from entromask.analysis.costs import total_flops
 from entromask.analysis.measures import short_label
+from entromask.analysis.power_words import seed_range
 from entromask.analysis.report.document import Block, Cell, Paragraph, Table
 from entromask.analysis.report.results_table import MARKS, NOTHING, SIGNIFICANT
 from entromask.analysis.results import result_of
@@ -33,7 +34,8 @@ def difference_blocks(summary: ExperimentSummary) -> list[Block]:
         for cell, one in found:
             name = f"{cell.label} against {labels[one.to]}" if several else cell.label
             texts = [short_label(measure), name, _seeds(one), *_statistics(one, measure, "steps")]
-            texts += [_needed(one.seeds_for_difference), _needed(one.seeds_for_point)]
+            ranges = (one.seeds_for_difference_range, one.seeds_for_point_range)
+            texts += [seed_range(ends) or NOTHING for ends in ranges]
             rows.append(tuple(map(Cell, texts)))
     if not rows:
         return []
@@ -48,7 +50,7 @@ def difference_blocks(summary: ExperimentSummary) -> list[Block]:
         "seed, or, with a u, the runs of the smaller side. P(better): the share of pairs in which "
         "the method is better. Seeds: pretraining seeds that would show a true difference of the "
         "size that was found, and one of 1 point, with a probability of 80% (before the "
-        "correction)."
+        "correction), for the 5% and the 95% quantile of the estimated variance of the seeds."
     )
     return [Paragraph(text), table]
 
@@ -148,10 +150,6 @@ def show_p(p: float | None) -> str:
     if p is None:
         return NOTHING
     return "<0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _needed(seeds: int | None) -> str:
-    return NOTHING if seeds is None else str(seeds)
 
 
 def _as_costly(cell: SummaryCell, by_key: Mapping[str, SummaryCell]) -> bool:

@@ -86,10 +86,7 @@ def _row(summary: ExperimentSummary, cell: SummaryCell, costs: Sequence[str]) ->
     relative = cell.cost.relative if cell.cost else {}
     if cell.role == "baseline" and cell.cost:
         relative = {key: 1.0 for key in costs if key != "scoring_flops"} | relative
-    ratios = [
-        Cell(f"{relative[key]:.2f}" if key in relative else NOTHING if cell.cost else "")
-        for key in costs
-    ]
+    ratios = [Cell(f"{relative[key]:.2f}" if key in relative else NOTHING) for key in costs]
     return (Cell(cell.label), Cell(seeds), *results, *ratios)
 
 

@@ -26,10 +26,16 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Over:
-    """What it is drawn over; `key` is None for steps."""
+    """What it is drawn over.
+
+    Args:
+        key: of the metric; None for steps.
+        scoring: of the metric with what the teacher's stored scores cost before the first step.
+    """
 
     key: str | None
     title: str
+    scoring: str | None = None
 
 
 _COMMON, _OF_TYPES = "nats, on the common random mask", "share of the types met that are masked"
@@ -52,12 +58,12 @@ QUANTITIES = {
 OVERS = {
     "steps": Over(None, "step"),
     "tokens": Over("tokens", "tokens"),
-    "FLOPs": Over("flops", "FLOPs"),
-    "wall clock": Over("seconds", "seconds of pretraining"),
+    "FLOPs": Over("flops", "FLOPs, teacher scoring included", "scoring_flops"),
+    "wall clock": Over("seconds", "seconds, teacher scoring included", "scoring_seconds"),
 }
 KEYS = (
     *(quantity.key for quantity in QUANTITIES.values()),
-    *(over.key for over in OVERS.values() if over.key),
+    *(key for over in OVERS.values() for key in (over.key, over.scoring) if key),
 )
 
 
@@ -150,10 +156,19 @@ def _track(history: MetricHistory, quantity: Quantity, over: Over) -> _Track | N
         if spent is None or not spent.steps:
             return None
         known = [(s, v) for s, v in zip(spent.steps, spent.values, strict=True) if v is not None]
-        # Before the first step nothing is spent.
-        at, of = [0, *(s for s, _ in known)], [0.0, *(v for _, v in known)]
+        # Before the first step only the teacher's stored scores are paid for.
+        before = _cost_of_scoring(history, over)
+        at = [0, *(s for s, _ in known)]
+        of = [before, *(before + v for _, v in known)]
         xs = [interpolated(step, at, of) for step in steps]
     return _Track(steps, xs, ys) if steps else None
+
+
+def _cost_of_scoring(history: MetricHistory, over: Over) -> float:
+    """What the teacher's stored scores cost; 0 for a run that stores none."""
+    series = history.series.get(over.scoring or "")
+    values = [] if series is None else [value for value in series.values if value is not None]
+    return values[-1] if values else 0.0
 
 
 def interpolated(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:

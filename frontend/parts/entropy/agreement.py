@@ -12,7 +12,7 @@ from frontend.parts.colours import heat
 
 
 def agreement(models: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
-    """Shows the Jaccard index of each pair of presets, for each (label, agreement of a preview)."""
+    """Show each pair of presets' overlap and its chance level, for each (label, agreement)."""
     shown = [(label, found) for label, found in models if len(found["presets"]) > 1]
     if shown:
         grids = "".join(_matrix(label, found) for label, found in shown)
@@ -28,8 +28,8 @@ def _matrix(label: str, found: Mapping[str, Any]) -> str:
     )
     rows = "".join(
         f"<tr><th scope='row'>{number} {escape(names[number - 1])}</th>"
-        f"{''.join(_cell(value, column == number) for column, value in enumerate(row, 1))}</tr>"
-        for number, row in enumerate(found["jaccard"], 1)
+        f"{''.join(_cell(*pair, column == number) for column, pair in enumerate(pairs, 1))}</tr>"
+        for number, pairs in enumerate(_pairs(found), 1)
     )
     return (
         f"<div class='em-table' tabindex='0'><table class='em-matrix'>"
@@ -38,8 +38,21 @@ def _matrix(label: str, found: Mapping[str, Any]) -> str:
     )
 
 
-def _cell(value: float, itself: bool) -> str:
+def _pairs(found: Mapping[str, Any]) -> list[list[tuple[float | None, float | None]]]:
+    """Each row's (overlap, chance) pairs."""
+    return [
+        list(zip(overlap, chance, strict=True))
+        for overlap, chance in zip(found["overlap"], found["chance"], strict=True)
+    ]
+
+
+def _cell(overlap: float | None, chance: float | None, itself: bool) -> str:
+    if overlap is None or chance is None:
+        return "<td class='number' title='no token can be masked'>-</td>"
     if itself:  # always 1: no colour for what says nothing
-        return f"<td class='number'>{value:.2f}</td>"
-    background, text = heat(value)
-    return f"<td class='number' style='background:{background};color:{text}'>{value:.2f}</td>"
+        return f"<td class='number'>{overlap:.2f}</td>"
+    background, text = heat(overlap)
+    return (
+        f"<td class='number' style='background:{background};color:{text}'>"
+        f"{overlap:.2f} <small>({chance:.2f})</small></td>"
+    )

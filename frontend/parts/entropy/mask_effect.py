@@ -82,7 +82,7 @@ def _masked(text: str, pane: Pane) -> None:
     rows: list[Sequence[str | Cell]] = [
         (
             Cell(name, strong=True),
-            probability(math.exp(-(token.surprisal or 0.0))),
+            "-" if token.surprisal is None else probability(math.exp(-token.surprisal)),
             rank(token),
             Cell(_predictions(token.top_masked), wraps=True),
         )

@@ -135,9 +135,14 @@ def parse(answer: Mapping[str, Any]) -> Preview:
         max_entropy=answer["max_entropy"],
         tokens=tuple(_token(token) for token in answer["tokens"]),
         presets=answer["presets"],
-        agreement=answer.get("agreement") or {"presets": [], "jaccard": []},
+        agreement=_agreement(answer.get("agreement")),
         warnings=answer.get("warnings", []),
     )
+
+
+def _agreement(found: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """The agreement of the presets; a service of an earlier version sends another measure."""
+    return found if found and "overlap" in found else {"presets": [], "overlap": [], "chance": []}
 
 
 def _token(token: Mapping[str, Any]) -> Token:

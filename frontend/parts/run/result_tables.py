@@ -64,6 +64,7 @@ _MASKS: tuple[tuple[str, str, Show], ...] = (
     ("distinct_type_share", "Token types that were ever masked", _share),
     ("frequent_type_share", "Masks on the 100 most frequent types", _share),
     ("effective_type_ratio", "Effective token types / those of the corpus", _ratio),
+    ("tied_share", "Selection decided by ties between equal scores", _share),
     ("collapse_step", "Selection collapsed at step", _count),
     ("cache_agreement", "Stored scores select what fresh ones do", _last_agreement),
     ("teacher_score_levels", "Levels of the teacher's scores, of 256", _count),
@@ -81,6 +82,17 @@ _COST: tuple[tuple[str, str, Show], ...] = (
 )
 # Null is an answer for these: it never happened.
 _NEVER = ("plateau_exit_step", "strategy_start_step", "collapse_step")
+# What is measured of the strategy's masks alone.
+_OF_STRATEGY = (
+    *("mask_repeat_rate", "position_coverage", "distinct_type_share", "frequent_type_share"),
+    *("effective_type_ratio", "tied_share", "collapse_step", "cache_agreement"),
+)
+_NO_STRATEGY = "- (the strategy's masks never began)"
+_WHY_NOT = {
+    "mask_repeat_rate": "- (no row came again under the strategy)",
+    "tokens_per_second": "- (not a step was trained)",
+    "loss_bias_refit": "- (not measured)",
+}
 
 
 def validation_rows(results: Mapping[str, Any]) -> Rows:
@@ -103,10 +115,16 @@ def top_types(results: Mapping[str, Any]) -> str:
 
 def _rows(part: Mapping[str, Any] | None, kinds: tuple[tuple[str, str, Show], ...]) -> Rows:
     rows = []
+    part = part or {}
+    began = part.get("strategy_start_step", 0) is not None
     for key, label, show in kinds:
-        value = (part or {}).get(key)
-        if value is not None:
+        value = part.get(key)
+        if key in part and key in _OF_STRATEGY and not began:
+            rows.append([label, _NO_STRATEGY])
+        elif value is not None:
             rows.append([label, show(value)])
-        elif part and key in part and key in _NEVER:
+        elif key in part and key in _NEVER:
             rows.append([label, "never"])
+        elif key in part and key in _WHY_NOT:
+            rows.append([label, _WHY_NOT[key]])
     return rows

@@ -8,7 +8,7 @@ from statistics import fmean
 
 import pytest
 
-from entromask.analysis import compare, read_run
+from entromask.analysis import compare, read_run, render
 from entromask.analysis.table import Comparison, Row
 from entromask.analysis.wording import show_row
 from entromask.errors import InputError
@@ -256,6 +256,39 @@ def test_unmatched_compute_is_said_and_counts_the_teachers_scores() -> None:
     runs[1].results["cost"]["scoring_flops"] = 0.6e14
     (note,) = [note for note in compare(runs).notes if "Compute" in note]
     assert "b used 1.50 times the FLOPs of a" in note
+
+
+def test_compute_that_is_not_known_is_not_taken_for_none() -> None:
+    runs = [build.run("a"), *(build.run(f"b-s{i}", group_hash="b", flops=f)
+                              for i, f in enumerate((1.2e14, None)))]  # fmt: skip
+    # The mean of the known ones is that of a; half of it would be "not matched".
+    assert not any("Compute" in note for note in compare(runs).notes)
+    assert row(compare(runs), "flops").values[1] == row(compare(runs), "flops").values[0]
+    unknown = [build.run("a"), build.run("c", flops=None)]
+    assert row(compare(unknown), "flops").values[1] is None
+    assert not any("Compute" in note for note in compare(unknown).notes)
+
+
+@pytest.mark.parametrize("style", ["text", "md", "latex"])
+def test_what_was_not_measured_is_a_dash_and_the_reason_stands_below(style: str) -> None:
+    never = {"strategy_start_step": None, "plateau_exit_step": None, "distinct_type_share": None}
+    runs = [build.run("a"), build.run("b", frequent_type_share=0.0, **never)]
+    found = compare(runs)
+    for key in ("distinct_type_share", "frequent_type_share", "mask_repeat_rate"):
+        assert row(found, key).values[1] is None
+    text = " ".join(render(found, style).split())  # type: ignore[arg-type]
+    assert "the strategy never began for b; every mask was random" in text
+    assert "0.000" not in text
+
+
+def test_a_run_without_scores_has_no_number_of_collapsed_tasks() -> None:
+    runs = [
+        build.run("a", {"rte": (0.5,)}, collapsed_tasks=["rte"]),
+        build.run("b", {"rte": (0.6,)}),
+        build.run("c"),
+    ]
+    values = row(compare(runs), "collapsed_tasks").values
+    assert [None if value is None else value.mean for value in values] == [1.0, 0.0, None]
 
 
 def test_a_task_without_a_score_is_named() -> None:

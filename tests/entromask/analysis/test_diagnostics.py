@@ -118,6 +118,26 @@ def test_stored_scores_no_better_than_chance_are_warned_about(
     assert ("20% of the positions" in words and "15% would be by chance" in words) is warned
 
 
+@pytest.mark.parametrize(
+    ("share", "preset", "words"),
+    [
+        (0.25, "self-entropy-high", "25% of the selection by top was decided by chance"),
+        (0.05, "self-entropy-high", ""),
+        (None, "self-entropy-sample", ""),
+    ],
+)
+def test_a_selection_that_ties_decide_is_warned_about(
+    share: float | None, preset: str, words: str
+) -> None:
+    results = build.results()
+    results["diagnostics"]["tied_share"] = share
+    for refresh, why in (("cached", "256 levels"), ("fresh", "of one token type")):
+        spec = build.spec(masking={"preset": preset, "refresh": refresh})
+        ties = [one for one in warnings_for(results, spec) if "equal scores" in one]
+        assert len(ties) == bool(words)
+        assert all(words in one and why in one for one in ties)
+
+
 def test_self_masking_that_never_began_is_called_random() -> None:
     masking = {"preset": "self-entropy-sample"}
     assert "masks were random" in found({"plateau_exit_step": None}, masking=masking)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import shutil
 import subprocess
@@ -15,6 +17,7 @@ import pytest
 from scipy.stats import ttest_rel
 
 from entromask.analysis.experiment import CellRuns, SeedRun, summarize
+from entromask.analysis.report import render_report
 from entromask.analysis.statistics import holm
 from entromask.errors import InputError
 from entromask.wire.summary import (
@@ -83,6 +86,35 @@ def test_losses_are_tested_by_seed_in_pairs(tmp_path: Path) -> None:
     assert one.probability_of_improvement == 1.0
     assert one.seeds_for_difference is not None
     assert one.seeds_for_point is None
+    assert one.seeds_for_point_range is None
+    assert one.seeds_for_difference_range is not None
+    low, high = one.seeds_for_difference_range
+    assert low is not None
+    assert low <= one.seeds_for_difference <= (high or 1000)
+
+
+@pytest.mark.parametrize(("seeds", "said", "share"), [(2, True, "78%"), (3, False, "63%")])
+def test_the_report_says_what_its_intervals_do_not_cover(
+    tmp_path: Path, seeds: int, said: bool, share: str
+) -> None:
+    found = summary(
+        baseline(tmp_path, rte(*RTE[:seeds]), loss=LOSSES[:seeds]),
+        cell(tmp_path, "self", rte(*[x + 0.02 for x in RTE[:seeds]]), loss=BETTER[:seeds]),
+    )
+    assert any("up to 6% of the experiments" in note for note in found.notes) == said
+    (rare,) = [note for note in found.notes if "no rare collapses" in note]
+    assert f"with {seeds} seeds of which none has collapsed, up to {share}" in rare
+    for format_ in ("md", "html", "latex"):
+        assert "no rare collapses" in " ".join(render_report(found, format_).split())
+    lines = list(csv.DictReader(io.StringIO(render_report(found, "csv"))))
+    (line,) = [one for one in lines if one["cell"] == "self" and one["measure"] == "rte"]
+    (one,) = result(found, "self", "rte").differences
+    assert one.seeds_for_point_range is not None
+    assert [line[f"steps_seeds_for_point_{end}"] for end in ("low", "high")] == [
+        "" if end is None else str(end) for end in one.seeds_for_point_range
+    ]
+    assert " to " in found.power
+    assert "5% and 95% quantiles" in found.power
 
 
 def test_the_test_examples_are_a_part_of_the_interval_of_scores(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,6 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 from torch import Tensor
 from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
 
+from entromask.analysis import preview_masks
 from entromask.analysis.preview import MOST_TOKENS, preview
 from entromask.analysis.preview_masks import Row, preset_entries
 from entromask.analysis.preview_scores import PreviewScores, RowScore
@@ -441,12 +443,92 @@ def test_a_preset_whose_score_is_missing_says_what_it_needs_beside_the_others() 
         assert entry["positions"]
 
 
-def test_agreement_is_the_jaccard_index_of_the_positions() -> None:
+def test_agreement_of_selections_without_chance_is_their_overlap() -> None:
     names = ["self-entropy-high", "amlm", "self-entropy-low", "teacher-entropy-high"]
     result = look(presets=names, rate=0.2)
     agreement = result["agreement"]
     assert agreement["presets"] == [n for n in names if n != "amlm"]
-    assert agreement["jaccard"] == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    assert agreement["overlap"] == [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 1.0]]
+    maskable = sum(not token["special"] for token in result["tokens"])
+    rate = round(0.2 * maskable) / maskable
+    assert np.allclose(agreement["chance"], rate)
+
+
+def test_agreement_is_the_expected_overlap_beside_what_chance_gives() -> None:
+    text = " ".join([SENTENCE] * 8)  # several windows
+    names = ["random", "self-entropy-high", "self-entropy-sample", "self-entropy-low", "whole-word"]
+    result = look(text, presets=names)
+    p = {entry["preset"]: np.array(entry["probabilities"]) for entry in result["presets"]}
+    tokens = result["tokens"]
+    windows = [
+        [t["position"] for t in tokens if t["window"] == number and not t["special"]]
+        for number in range(tokens[-1]["window"] + 1)
+    ]
+    assert len(windows) > 1
+    generator = np.random.default_rng(0)
+    for i, one in enumerate(names):
+        for j, other in enumerate(names):
+            k = p[one].sum()
+            assert k == pytest.approx(p[other].sum())
+            shared = sum(min(a, b) for a, b in zip(p[one], p[other], strict=True))
+            assert result["agreement"]["overlap"][i][j] == pytest.approx(shared / k)
+            draws = []
+            for _ in range(200):
+                shuffled = p[other].copy()
+                for window in windows:
+                    shuffled[window] = generator.permutation(shuffled[window])
+                draws.append(np.minimum(p[one], shuffled).sum() / k)
+            error = np.std(draws) / len(draws) ** 0.5
+            assert abs(result["agreement"]["chance"][i][j] - np.mean(draws)) < 5 * error + 1e-9
+    by_name = dict(zip(names, result["agreement"]["overlap"][0], strict=True))
+    # Uniform probabilities have nothing to agree about with a hard selection beyond the rate.
+    assert by_name["self-entropy-high"] == pytest.approx(p["random"].max(), rel=0.1)
+
+
+def test_the_overlap_with_a_hard_selection_is_what_drawn_masks_share() -> None:
+    names = ["self-entropy-high", "self-entropy-sample", "random"]
+    shares: dict[str, list[float]] = {name: [] for name in names[1:]}
+    for seed in range(100):
+        result = look(presets=names, rate=0.25, seed=seed)
+        chosen = {e["preset"]: set(e["positions"]) for e in result["presets"]}
+        high = chosen[names[0]]
+        for name in names[1:]:
+            shares[name].append(len(high & chosen[name]) / len(high))
+    for number, name in enumerate(names[1:], 1):
+        error = float(np.std(shares[name])) / len(shares[name]) ** 0.5 + 0.005
+        assert abs(result["agreement"]["overlap"][0][number] - np.mean(shares[name])) < 4 * error
+
+
+@pytest.mark.parametrize(("select", "explore"), [("sample", 0.0), ("sample", 0.4), ("top", 0.3)])
+def test_probabilities_of_a_preset_are_those_of_an_independent_simulation(
+    select: str, explore: float
+) -> None:
+    ids = torch.tensor(WORDPIECE(SENTENCE)["input_ids"])
+    generator = np.random.default_rng(1)
+    values = generator.normal(size=len(ids)) * 2
+    parts = {"preset": "self-entropy-sample", "select": select, "explore": explore, "rate": 0.3}
+    masking = Masking.model_validate(parts).resolved()
+    masker = Masker(masking, WORDPIECE, 0)
+    maskable = masker.maskable(ids[None])[0].numpy()
+    score = torch.from_numpy(values)[None]
+    entry = preview_masks._masks(masker, [Row(ids)], [score], 0.0)
+    n, draws = int(maskable.sum()), 20_000
+    k = max(1, round(0.3 * n))
+    counts = np.zeros(len(ids))
+    for _ in range(draws):
+        # The marginal law by hand: successive draws with weights exp(score / temperature), or
+        # the highest; then uniform ones from what is left.
+        explored = int(np.floor(k * explore + generator.uniform()))
+        keys = values / float(masking.temperature or 1.0)
+        if select == "sample":
+            keys = keys + generator.gumbel(size=len(ids))
+        order = np.argsort(np.where(maskable, -keys, np.inf))
+        rest = order[k - explored : n]
+        chosen = [*order[: k - explored], *generator.choice(rest, explored, replace=False)]
+        counts[chosen] += 1
+    error = np.sqrt(0.25 / preview_masks.DRAWS + 0.25 / draws)
+    assert np.abs(np.array(entry["probabilities"]) - counts / draws).max() < 4.5 * error
+    assert sum(entry["probabilities"]) == pytest.approx(k)
 
 
 @pytest.mark.parametrize(("text", "count"), [("fox \ud83d", 1), ("\udc00 fox \ud83d", 2)])
@@ -832,6 +914,11 @@ def test_the_command_shows_the_masks_at_a_share_of_the_run(folder: Path) -> None
     decay, span = (next(one for one in lines if one.startswith(n)) for n in ("rate-decay", "span"))
     assert decay.startswith(f"rate-decay ({round(0.225 * count)} at 0.225): ")
     assert span.startswith(f"span ({round(0.15 * count)} at 0.15): ")
+    agreement = look(presets=["rate-decay", "span"], progress=0.5)["agreement"]
+    overlap, chance = agreement["overlap"][1][0], agreement["chance"][1][0]
+    last = next(one for one in lines if one.startswith("2 span"))
+    assert last.split(maxsplit=2)[2].strip() == f"{overlap:.2f} ({chance:.2f})"
+    assert any(one.startswith("overlap (chance)") for one in lines)
 
 
 def test_the_command_reads_stdin_and_writes_json(folder: Path) -> None:

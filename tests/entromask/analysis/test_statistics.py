@@ -22,6 +22,7 @@ from entromask.analysis.statistics import (
     holm,
     power,
     seeds_needed,
+    seeds_needed_range,
 )
 from entromask.errors import InputError
 from entromask.glue.tasks import TASKS
@@ -227,6 +228,58 @@ def test_more_seeds_or_a_larger_difference_have_more_power() -> None:
     # Three runs that came out alike to the last digit do not show that two are enough.
     alike = replace(found, seed_variance=0.0, example_variance=0.0)
     assert seeds_needed(alike, 0.01) is None
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+def test_seeds_needed_are_a_range_over_the_variance_that_the_seeds_allow(seeds: int) -> None:
+    sd, wanted = 0.02, 0.03
+    found = Difference(
+        seeds, True, 0.0, sd, None, None, None, 0.5, sd**2 / seeds, None, seeds - 1.0
+    )
+    ends = seeds_needed_range(found, wanted)
+    assert ends is not None
+    freedom = seeds - 1
+    for end, quantile in zip(ends, (0.95, 0.05), strict=True):
+        true = sd * math.sqrt(freedom / stats.chi2.ppf(quantile, freedom))
+        powers = {}
+        for n in range(2, 1001):
+            shift, bound = wanted / (true / math.sqrt(n)), stats.t.isf(0.025, n - 1)
+            powers[n] = stats.nct.sf(bound, n - 1, shift) + stats.nct.cdf(-bound, n - 1, shift)
+        enough = [n for n, reached in powers.items() if reached >= 0.8]
+        expected = enough[0] if enough else None
+        if end is None or expected is None:
+            assert end == expected
+        else:
+            assert abs(end - expected) <= 1
+    point = seeds_needed(found, wanted)
+    assert point is not None
+    assert ends[0] is not None
+    assert ends[0] <= point <= (ends[1] or 1000)
+
+
+def test_a_range_of_seeds_is_not_known_from_one_seed_or_from_runs_that_came_out_alike() -> None:
+    alike = Difference(3, True, 0.0, 0.0, None, None, None, 0.5, 0.0, 0.0, 2.0)
+    assert seeds_needed_range(alike, 0.01) is None
+    single = replace(alike, n=1, seed_variance=None, degrees_of_freedom=None)
+    assert seeds_needed_range(single, 0.01) is None
+    few_examples = replace(alike, seed_variance=0.01**2, example_variance=0.02**2)
+    assert seeds_needed_range(few_examples, 0.01) == (None, None)
+
+
+def test_true_variances_lie_in_the_range_nine_times_of_ten() -> None:
+    noise = np.random.default_rng(3)
+    inside = 0
+    for _ in range(400):
+        sample = noise.normal(0.0, 0.02, 4)
+        variance = float(sample.var(ddof=1)) / 4
+        found = Difference(4, True, 0.0, 0.02, None, None, None, 0.5, variance, None, 3.0)
+        ends = seeds_needed_range(found, 0.03)
+        assert ends is not None
+        truth = seeds_needed(replace(found, seed_variance=0.02**2 / 4), 0.03)
+        assert truth is not None
+        inside += (ends[0] or 1001) <= truth <= (ends[1] or 1001)
+    # Counts are whole: an end that is the truth itself counts as inside.
+    assert 0.87 <= inside / 400 <= 0.98
 
 
 def test_power_without_examples_is_that_of_the_t_test() -> None:

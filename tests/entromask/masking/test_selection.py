@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from entromask.masking.noise import uniform
-from entromask.masking.selection import SELECTIONS, budget, select
+from entromask.masking.selection import HARD_SELECTIONS, SELECTIONS, budget, decided_by_ties, select
 
 
 def noise_of(rows: int, length: int, seed: int = 0):  # type: ignore[no-untyped-def]
@@ -205,3 +205,38 @@ def test_units_are_sampled_by_their_mean_score_whatever_their_length() -> None:
     shares = picked.double().mean(0)
     assert (shares[[0, 1, 5]] - weights / weights.sum()).abs().max() < 5 * 0.5 / rows**0.5
     assert shares[[2, 3, 4, 6]].sum() == 0
+
+
+@pytest.mark.parametrize("rule", HARD_SELECTIONS)
+@pytest.mark.parametrize("levels", [1, 2, 5, 20, 10_000])
+def test_ties_decide_what_another_draw_of_noise_would_change(rule: str, levels: int) -> None:
+    generator = torch.Generator().manual_seed(levels)
+    scores = torch.randint(levels, (6, 40), generator=generator).float()
+    maskable = torch.rand(6, 40, generator=generator) < 0.8
+
+    def draw() -> torch.Tensor:
+        noise = torch.rand(6, 40, generator=generator, dtype=torch.float64)
+        return select(scores, maskable, rate=0.3, rule=rule, noise=lambda stream: noise)
+
+    draws = torch.stack([draw() for _ in range(400)])
+    changing = draws[0].sum() - draws.all(0).sum()
+    found = decided_by_ties(scores, maskable, rate=0.3, rule=rule)
+    assert found == (int(changing), int(draws[0].sum()))
+
+
+def test_a_unit_that_the_budget_cuts_is_no_tie_and_units_of_one_score_are() -> None:
+    starts = torch.tensor([[True, False, False, True, False, True, False, True]])
+    maskable = torch.ones(1, 8, dtype=torch.bool)
+    apart = torch.tensor([[4.0, 4, 4, 3, 3, 2, 2, 1]])
+    given = {"rate": 0.5, "rule": "top", "starts": starts}
+    assert decided_by_ties(apart, maskable, **given) == (0, 4)  # type: ignore[arg-type]
+    # Of the two words behind the first one only one position is taken.
+    alike = torch.tensor([[4.0, 4, 4, 2, 2, 2, 2, 1]])
+    assert decided_by_ties(alike, maskable, **given) == (1, 4)  # type: ignore[arg-type]
+
+
+def test_what_is_explored_is_no_tie() -> None:
+    scores = torch.zeros(1, 20)
+    maskable = torch.ones(1, 20, dtype=torch.bool)
+    found = decided_by_ties(scores, maskable, rate=0.5, rule="top", explore=0.4)
+    assert found == (6, 6)

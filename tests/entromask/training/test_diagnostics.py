@@ -125,3 +125,19 @@ def test_the_state_continues_where_it_was() -> None:
         diagnostics.update(ROWS, IDS, 2, second, EVERYWHERE)
     assert resumed.report(NAMES) == straight.report(NAMES)
     assert resumed.window() == straight.window()
+
+
+def test_a_strategy_that_never_began_has_no_figures() -> None:
+    report = MaskDiagnostics(2, 4, COUNTS).report(NAMES)
+    assert report.pop("top_masked_types") == {}
+    assert set(report.values()) == {None}
+    assert {"distinct_type_share", "frequent_type_share", "tied_share"} <= set(report)
+
+
+def test_ties_are_counted_over_a_run() -> None:
+    diagnostics = MaskDiagnostics(2, 4, COUNTS)
+    diagnostics.count_ties(1, 8)
+    diagnostics.count_ties(3, 8)
+    resumed = MaskDiagnostics(2, 4, COUNTS)
+    resumed.load_state(diagnostics.state())
+    assert resumed.report(NAMES)["tied_share"] == 0.25
