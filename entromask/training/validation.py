@@ -139,9 +139,8 @@ class CommonValidation:
         end = 0
         with torch.inference_mode():
             states = torch.empty(len(targets), weight.shape[1], device=weight.device)
-            for x, y in zip(
-                inputs.split(self._batch_rows), labels.split(self._batch_rows), strict=True
-            ):
+            for start in range(0, len(inputs), self._batch_rows):
+                x, y = (part[start : start + self._batch_rows] for part in (inputs, labels))
                 where = (y >= 0).to(weight.device)
                 block = model.states(x.to(weight.device), where=where)
                 states[end : (end := end + len(block))] = block
