@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from entromask.compatibility import check_cache_is_read, check_top_k, uses_teacher
 from entromask.errors import InputError
+from entromask.processes import main_process_first
 from entromask.run_folder import RunFolder
 from entromask.settings import settings
 from entromask.spec import LocalTokenizer, ModelReference, RunSpec, Tokenizer
@@ -61,7 +62,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     for reference in references.values():
         model_source(reference)
     corpus = open_corpus(spec.corpus)
-    with accelerator.main_process_first():
+    with main_process_first(accelerator):
         tokenizer = open_tokenizer(_tokenizer(spec, references), corpus)
     check_tokenizer(tokenizer)
     if spec.distillation is not None:
@@ -80,7 +81,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     def on_progress(done: int, total: int) -> None:
         folder.emit("progress", step=done, total=total)
 
-    with accelerator.main_process_first():
+    with main_process_first(accelerator):
         packed = pack(
             corpus,
             tokenizer,
