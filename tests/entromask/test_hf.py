@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    DataCollatorForLanguageModeling,
     ModernBertConfig,
     ModernBertForMaskedLM,
     PreTrainedTokenizerFast,
@@ -1102,3 +1103,31 @@ def test_a_selection_by_the_strategy_s_own_masks_is_warned_of(tmp_path: Path) ->
 def test_a_masking_trainer_needs_a_masking_collator(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a NoneType, not an EntropyMaskingCollator"):
         MaskingTrainer(model(), arguments(tmp_path), train_dataset=Data(examples()))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", ["pt", "np"])
+def test_batches_are_those_of_transformers_collator_but_for_the_masks(kind: str, side: str) -> None:
+    tokenizer = word_tokenizer(TYPES)
+    tokenizer.padding_side = side
+    rows = [
+        {
+            "input_ids": row["input_ids"],
+            "token_type_ids": [0, *[1] * (n - 1)],
+            "special_tokens_mask": [1, *[0] * (n - 2), 1],
+            "next_sentence_label": n % 2,
+        }
+        for row, n in zip(examples(LENGTHS), LENGTHS, strict=True)
+    ]
+    theirs = DataCollatorForLanguageModeling(
+        tokenizer, pad_to_multiple_of=16, return_tensors=kind, seed=0
+    )(copy.deepcopy(rows))
+    collator = EntropyMaskingCollator(tokenizer, "random", pad_to_multiple_of=16)
+    collator.set_epoch(0)
+    mine = collator(rows, return_tensors=kind)
+    assert set(mine) == set(theirs)
+    for name in ("attention_mask", "token_type_ids", "next_sentence_label"):
+        assert type(mine[name]) is type(theirs[name])
+        assert mine[name].tolist() == theirs[name].tolist()
+    whole = [np.where(b["labels"] >= 0, b["labels"], b["input_ids"]) for b in (mine, theirs)]
+    assert (whole[0] == whole[1]).all()

@@ -78,6 +78,7 @@ def assert_same_run(folder: Path, other: Path, same_masks: bool) -> None:
 MASKING: dict[str, dict[str, Any]] = {
     "frequency": {"preset": "frequency"},
     "stored": {"preset": "self-masked-entropy-sample", "warmup": 0.1},
+    "distilled": {"preset": "random"},
 }
 
 
@@ -88,16 +89,21 @@ MASKING: dict[str, dict[str, Any]] = {
         pytest.param("frequency", 3, marks=pytest.mark.slow),
         pytest.param("stored", 2, marks=pytest.mark.slow),
         pytest.param("stored", 3, marks=pytest.mark.slow),
+        pytest.param("distilled", 3, marks=pytest.mark.slow),
     ],
 )
 def test_several_processes_report_what_one_does(
     kind: str, processes: int, corpus: Path, tmp_path: Path
 ) -> None:
     spec = described(corpus, MASKING[kind])
+    if kind == "distilled":
+        teacher = entromask.run(spec, output=tmp_path / "teacher").folder
+        spec |= {"teacher": {"path": str(teacher / "model")}, "distillation": {"weight": 0.5}}
+        spec |= {"seed": 1, "tokenizer": None}
     alone = entromask.run(spec, output=tmp_path / "alone").folder
     launched = launch(spec, tmp_path / "run", processes)
     assert launched.wait() == 0, launched.errors()
-    assert_same_run(tmp_path / "run", alone, same_masks=kind == "frequency")
+    assert_same_run(tmp_path / "run", alone, same_masks=kind != "stored")
     assert "Validation" in launched.text(0, "stdout")  # the table
     for rank in range(1, processes):
         assert launched.text(rank, "stdout") == launched.text(rank, "stderr") == ""
