@@ -31,6 +31,7 @@ from entromask.commands.share import download, push
 from entromask.commands.submit import submit
 from entromask.commands.up import up
 from entromask.errors import EntromaskError, InputError
+from entromask.processes import is_one_of_several, process_index
 from entromask.settings import settings
 from entromask.terminal import reporter
 
@@ -90,9 +91,11 @@ def _failures() -> Iterator[None]:
 
 
 def _complain(message: str, hint: str | None) -> None:
-    print(f"error: {message}", file=sys.stderr)
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+    index = process_index()
+    who = f"process {index}: " if index else ""
+    lines = [f"{who}error: {message}"] + ([f"{who}hint: {hint}"] if hint else [])
+    # In one piece: the processes of a run write to the same terminal.
+    sys.stderr.write("\n".join(lines) + "\n")
 
 
 @contextmanager
@@ -106,7 +109,10 @@ def _cancellable(again: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        print(f"cancelled\nhint: to continue: {again}", file=sys.stderr)
+        if is_one_of_several():
+            again = "start the processes as before, with --resume"
+        if process_index() == 0:
+            print(f"cancelled\nhint: to continue: {again}", file=sys.stderr)
         raise typer.Exit(CANCELLED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -161,7 +167,8 @@ def run(
 
     _hide_library_bars()
     description = RunSpec.load(spec, overrides).resolved()
-    if not quiet:
+    is_main = process_index() == 0
+    if is_main and not quiet:
         for sentence in advice(description):
             print(f"note: {sentence}", file=sys.stderr)
     from entromask import pipeline
@@ -178,6 +185,8 @@ def run(
         results = pipeline.run(
             description, output=folder, resume=resume, on_event=report, track=track or ()
         )
+    if not is_main:
+        return
     if as_json:
         print(json.dumps({"type": "results", "folder": str(results.folder), **results.data}))
         return

@@ -20,8 +20,8 @@ class EntromaskError(Exception):
         self.hint = hint
 
 
-class InputError(EntromaskError):
-    """What the user gave cannot be used: a spec, a file, a folder, a name."""
+class InputError(EntromaskError, ValueError):
+    """What the user gave cannot be used: a spec, a file, a folder, a name, an argument."""
 
     exit_code = 2
     reason = "user_error"
@@ -39,6 +39,12 @@ class DependencyMissingError(EntromaskError):
 
     exit_code = 2
     reason = "dependency_missing"
+
+
+class ProcessLostError(EntromaskError):
+    """Another process of the same run has ended."""
+
+    reason = "worker_lost"
 
 
 class NonFiniteLossError(EntromaskError):

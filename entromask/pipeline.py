@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from entromask.glue.plan import Cell
 from entromask.hub import set_offline
 from entromask.preparing import Inputs, keep_passing, prepare, require_space_for_run
+from entromask.processes import lost_process_named, main_process_first, wait_for_all
 from entromask.reporting import Trained, results_of
 from entromask.run_folder import OnEvent, RunFolder, default_folder, write_atomically
 from entromask.settings import settings
@@ -59,6 +60,7 @@ def run(
     Raises:
         InputError: the spec or what it names cannot be used; nothing has been written.
         KeyboardInterrupt: SIGINT or SIGTERM; while pretraining, after a checkpoint.
+        ProcessLostError: another process of the run has ended.
     """
     if isinstance(spec, str | Path):
         spec = RunSpec.load(spec)
@@ -72,14 +74,25 @@ def run(
     folder = RunFolder(path, tracking, writes=accelerator.is_main_process)
     folder.check(spec, resume)
     if resume and folder.results.is_file():
-        return Results(folder.path, json.loads(folder.results.read_text(encoding="utf-8")))
-    with stop_on_signals() as stop, _full_disk_named(folder), tracking.of(folder):
+        return _results_in(folder)
+    with (
+        stop_on_signals() as stop,
+        lost_process_named(accelerator),
+        _full_disk_named(folder),
+        tracking.of(folder),
+    ):
         trained = _pretrained(spec, folder, accelerator, resume, stop)
-        validation = trained.loop.validation.report(trained.loop.model)
-        tasks = _evaluate(spec, folder, accelerator)
-        accelerator.wait_for_everyone()
-        folder.enter("reporting")
-        return _reported(spec, folder, trained, validation, tasks, tracking)
+        if accelerator.is_main_process:
+            validation = trained.loop.validation.report(trained.loop.model)
+            tasks = _evaluate(spec, folder, accelerator)
+            folder.enter("reporting")
+            results = _reported(spec, folder, trained, validation, tasks, tracking)
+        wait_for_all(accelerator)
+        return results if accelerator.is_main_process else _results_in(folder)
+
+
+def _results_in(folder: RunFolder) -> Results:
+    return Results(folder.path, json.loads(folder.results.read_text(encoding="utf-8")))
 
 
 def pretrain(output: Path, on_event: OnEvent | None = None, after: int = 0) -> None:
@@ -196,7 +209,7 @@ def _pretrained(
     if accelerator.is_main_process:
         trained.loop.keep_last_and_best()
         _save_model(spec, folder, inputs.model, inputs.tokenizer)
-    accelerator.wait_for_everyone()
+    wait_for_all(accelerator)
     return trained
 
 
@@ -227,7 +240,7 @@ def _ask(spec: RunSpec, folder: RunFolder, inputs: Inputs, accelerator: Accelera
 
     asked = Asked()
     if scores:
-        with accelerator.main_process_first():
+        with main_process_first(accelerator):
             store, cost = open_teacher_scores(
                 teacher,
                 inputs.corpus,
@@ -242,7 +255,7 @@ def _ask(spec: RunSpec, folder: RunFolder, inputs: Inputs, accelerator: Accelera
         assert distillation is not None
         from entromask.masking.prediction_store import open_teacher_predictions
 
-        with accelerator.main_process_first():
+        with main_process_first(accelerator):
             predicted, more = open_teacher_predictions(
                 teacher,
                 inputs.corpus,
@@ -331,7 +344,7 @@ def _write_card(
 def _evaluate(
     spec: RunSpec, folder: RunFolder, accelerator: Accelerator
 ) -> dict[str, dict[str, Any]]:
-    if not spec.evaluation.tasks or not accelerator.is_main_process:
+    if not spec.evaluation.tasks:
         return {}
     from entromask.evaluating import evaluate_model
 
@@ -351,8 +364,7 @@ def _reported(
     folder.write_results(data)
     for warning in data["warnings"]:
         folder.emit("warning", message=warning)
-    if trained.loop.accelerator.is_main_process:
-        _write_card(spec, folder, folder.model, data)
+    _write_card(spec, folder, folder.model, data)
     tracking.succeed(data)
     folder.emit("done", metrics=data["validation"])
     return Results(folder.path, data)

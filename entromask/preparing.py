@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from entromask.compatibility import check_cache_is_read, check_top_k, uses_teacher
 from entromask.errors import InputError
+from entromask.processes import main_process_first
 from entromask.run_folder import RunFolder
 from entromask.settings import settings
 from entromask.spec import LocalTokenizer, ModelReference, RunSpec, Tokenizer
@@ -72,7 +73,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
         model_source(reference)
     corpus = open_corpus(spec.corpus)
     named = _tokenizer(spec, references)
-    with accelerator.main_process_first():
+    with main_process_first(accelerator):
         tokenizer = open_tokenizer(named, corpus)
     warnings = tokenizer_warnings(named, corpus)
     for warning in warnings:
@@ -95,7 +96,7 @@ def prepare(spec: RunSpec, folder: RunFolder, accelerator: Accelerator) -> Input
     def on_progress(done: int, total: int) -> None:
         folder.emit("progress", step=done, total=total)
 
-    with accelerator.main_process_first():
+    with main_process_first(accelerator):
         packed = pack(
             corpus,
             tokenizer,

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from entromask.processes import is_one_of_several
+
+# Ctrl-C reaches the processes of a run from the terminal, and again from the launcher.
+_SAME_SECONDS = 5.0
 
 
 class StopRequest:
@@ -14,11 +20,15 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.can_wait = False
+        self._at = 0.0
 
     def __call__(self, _signal: int, _frame: object) -> None:
+        recent = time.monotonic() - self._at < _SAME_SECONDS
+        if self.requested and recent and is_one_of_several():
+            return
         if not self.can_wait or self.requested:
             raise KeyboardInterrupt
-        self.requested = True
+        self.requested, self._at = True, time.monotonic()
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,17 @@ from entromask.hf.arguments import (
     token_types,
 )
 from entromask.hf.features import Features, padded
+from entromask.hf.plateau import Plateau
 from entromask.hf.scores import ModelScores, corpus_scores, unigram_loss
 from entromask.masking.masker import Masker
 from entromask.masking.own import OwnScore
 from entromask.masking.units import WordStarts
 from entromask.spec import Masking, ModelReference
 from entromask.training.pretraining import PLATEAU_MARGIN
+from entromask.training.validation import COMMON_SEED
+
+# Of an entry of the Trainer's log_history, which a resumed run reads again.
+WARMUP_LOSS = "masking_warmup_loss"
 
 
 class EntropyMaskingCollator:
@@ -36,11 +42,11 @@ class EntropyMaskingCollator:
         collator = EntropyMaskingCollator(tokenizer, "self-entropy-sample", counts=counts)
         Trainer(model, args, data_collator=collator, callbacks=[collator.callback], ...)
 
-    Examples are mappings with `input_ids` and, all of them optional, `attention_mask`,
-    `special_tokens_mask` (never masked where it is 1), `row_id` (the row's number in the data
-    set), and what tells the units word and span where words begin: `words` (True where one
-    begins), `word_ids`, or `offset_mapping`. Other columns are passed on as tensors; `labels` are
-    replaced. The Trainer drops all that its model does not take unless it is told
+    Examples are rows of token ids, or mappings with `input_ids` and, all of them optional,
+    `attention_mask`, `special_tokens_mask` (never masked where it is 1), `row_id` (the row's number
+    in the data set), and what tells the units word and span where words begin: `words` (True where
+    one begins), `word_ids`, or `offset_mapping`. Other columns are passed on as tensors; `labels`
+    are replaced. The Trainer drops all that its model does not take unless it is told
     `remove_unused_columns=False`.
 
     The masks are a function of the seed, the epoch, the row's number and the scores, as in
@@ -65,7 +71,9 @@ class EntropyMaskingCollator:
             of one's own, and warm-up 'plateau'.
         scores: (rows [B, T], row_ids [B]) -> scores [B, T], for score pmi, or for a score of
             one's own with a masking whose score is uniform.
-        pad_to_multiple_of: rounds the length of a batch up.
+        pad_to_multiple_of: rounds the length of a batch up; the padding is on the tokenizer's
+            `padding_side`.
+        return_tensors: "pt" for tensors, "np" for numpy arrays.
 
     Attributes:
         callback: tells the collator of the epoch, the progress and the model; belongs into the
@@ -86,8 +94,10 @@ class EntropyMaskingCollator:
         counts: NDArray[Any] | Tensor | Sequence[int] | None = None,
         scores: OwnScore | None = None,
         pad_to_multiple_of: int | None = None,
+        return_tensors: str = "pt",
     ) -> None:
         self.tokenizer = tokenizer
+        self.return_tensors = _checked_kind(return_tensors)
         self.pad_to_multiple_of = pad_to_multiple_of
         self._masker = Masker(masking, tokenizer, seed)
         self.masking = self._masker.masking
@@ -109,18 +119,51 @@ class EntropyMaskingCollator:
         self._clock = torch.tensor([-1.0, 0.0, 0.0], dtype=torch.float64)
         self._clock.share_memory_()  # type: ignore[no-untyped-call]
         self.callback = MaskingCallback(self)
+        self._fixed: EntropyMaskingCollator | None = None  # masks in this one's place
+        self._is_fixed = False
 
-    def __call__(self, examples: Sequence[Mapping[str, Any]]) -> dict[str, Tensor]:
+    def __call__(
+        self, examples: Sequence[Any] | Mapping[str, Any], return_tensors: str | None = None
+    ) -> dict[str, Any]:
         """One batch.
+
+        Args:
+            examples: mappings, or rows of token ids; or a mapping of columns, as a tokenizer
+                gives it.
+            return_tensors: "pt" or "np"; None: that of the collator.
 
         Returns:
             input_ids and labels [B, T] int64, the labels -100 where nothing is predicted;
             attention_mask [B, T]; the further columns.
 
         Raises:
-            InputError: examples that do not fit together, a teacher that reads no rows of this
-                length, source self without a model, or scores of a model in a worker process.
+            InputError: examples that do not fit together, or without any token that can be masked,
+                a teacher that reads no rows of this length, source self without a model, or scores
+                of a model in a worker process.
         """
+        kind = _checked_kind(return_tensors or self.return_tensors)
+        batch = (self._fixed or self)._batch(examples)
+        return {name: value.numpy() for name, value in batch.items()} if kind == "np" else batch
+
+    def for_evaluation(self) -> EntropyMaskingCollator:
+        """A collator with fixed masks, for losses that compare.
+
+        It masks 15 % of the tokens of a row at random, as the common validation of Entromask's
+        own loop, whatever this collator's strategy: an example gets the same mask each time, in
+        any batch, epoch and training.
+        """
+        fixed = EntropyMaskingCollator(
+            self.tokenizer,
+            "random",
+            seed=COMMON_SEED,
+            pad_to_multiple_of=self.pad_to_multiple_of,
+            return_tensors=self.return_tensors,
+        )
+        fixed.set_epoch(0)
+        fixed._is_fixed = True
+        return fixed
+
+    def _batch(self, examples: Sequence[Any] | Mapping[str, Any]) -> dict[str, Tensor]:
         features = padded(examples, self.tokenizer, self._types, self.pad_to_multiple_of)
         # What is protected looks like a special token to all that selects; the model sees it.
         framed = features.rows.masked_fill(features.protected, self._masker.mask_id)
@@ -132,10 +175,17 @@ class EntropyMaskingCollator:
             words=self._words(features),
             progress=float(self._clock[1]),
         )
+        if not bool((labels >= 0).any()):
+            raise InputError(
+                f"no token of a batch of {len(labels)} examples can be masked: all are special "
+                "tokens, padding, or marked by special_tokens_mask",
+                "leave such examples out of the data set: the loss of the batch would be nan",
+            )
+        inputs = torch.where(features.protected, features.rows, inputs)
         return {
-            "input_ids": torch.where(features.protected, features.rows, inputs),
-            "attention_mask": features.attention_mask,
-            "labels": labels,
+            "input_ids": features.turned_back(inputs),
+            "attention_mask": features.turned_back(features.attention_mask),
+            "labels": features.turned_back(labels),
             **features.others,
         }
 
@@ -148,12 +198,15 @@ class EntropyMaskingCollator:
 
     def set_epoch(self, epoch: int, progress: float = 0.0) -> None:
         """What the callback does, for a loop of one's own; progress: share of the run done."""
+        if self._is_fixed:
+            return
         self._clock[0], self._clock[1] = epoch, progress
 
     def heard_loss(self, loss: float) -> None:
-        """Ends the warm-up 'plateau' once a training loss is 0.5 nats below the unigram loss.
+        """Ends the warm-up 'plateau' once a loss on random masks is 0.5 nats below the unigram's.
 
-        In the warm-up masks are random, so that the two compare.
+        For a loop of one's own: in a Trainer, the callback measures. In the warm-up masks are
+        random, so that a training loss will do, if it is a mean over predicted tokens.
         """
         if self._plateau is not None and loss < self._plateau:
             self._clock[2] = 1.0
@@ -168,18 +221,26 @@ class EntropyMaskingCollator:
         Raises:
             InputError: the masking cannot be had with these arguments, or of this model.
         """
-        if self.masking.warmup == "plateau" and args.logging_strategy == "no":
-            raise InputError(
-                "warm-up 'plateau' goes by the training loss that the Trainer logs, and "
-                "logging_strategy is 'no'",
-                "log it every few steps, or give the warm-up as a share of the run, such as 0.1",
-            )
         if self._of_model is None:
             return
         takes = self.masking.source == "self" and not self._model_given
         if takes and not self._of_model.asks(model):
             self._of_model.model = checked_model(model, "model", self.tokenizer)
         self._of_model.attach(args)
+
+    @property
+    def plateau_loss(self) -> float | None:
+        """The loss in nats below which the warm-up 'plateau' ends; None: no such warm-up."""
+        return self._plateau if self.masking.warmup == "plateau" else None
+
+    @contextmanager
+    def masks_are_fixed(self) -> Iterator[None]:
+        """Gives the masks of `for_evaluation` in the body."""
+        self._fixed = self.for_evaluation()
+        try:
+            yield
+        finally:
+            self._fixed = None
 
     def _epoch(self) -> int:
         epoch = int(self._clock[0])
@@ -209,22 +270,41 @@ class EntropyMaskingCollator:
 
 
 class MaskingCallback(TrainerCallback):  # type: ignore[misc]
-    """Tells a collator where the training is, and which model is trained."""
+    """Tells a collator where the training is, and which model is trained.
+
+    It measures the loss that ends the warm-up 'plateau', and leaves it in the Trainer's
+    `log_history`, as `masking_warmup_loss`.
+
+    Attributes:
+        evaluation_is_fixed: whether evaluations get the masks of `for_evaluation`.
+    """
 
     def __init__(self, collator: EntropyMaskingCollator) -> None:
         self._collator = collator
         self._epoch = 0
+        self._plateau: Plateau | None = None
+        self._measured: float | None = None
+        self.evaluation_is_fixed = False
 
     def on_init_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._collator.attach(args, more["model"])
         self._collator.set_epoch(0)  # for an evaluation before any training
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        self._collator.attach(args, more["model"])
+        collator = self._collator
+        collator.attach(args, more["model"])
         # Counted from here: with a data set of unknown length, state.epoch is a share of the run.
         self._epoch = int(state.epoch or 0) - 1
         for entry in state.log_history:  # of a run that is resumed
-            self._hear(entry)
+            if WARMUP_LOSS in entry:
+                collator.heard_loss(float(entry[WARMUP_LOSS]))
+        if args.load_best_model_at_end and not self.evaluation_is_fixed:
+            _warn_of_selection(args.metric_for_best_model)
+        if collator.plateau_loss is None or collator.strategy_is_on:
+            return
+        if (loader := more.get("train_dataloader")) is not None:
+            self._plateau = Plateau(loader, collator.masks_are_fixed(), args)
+            self._measure(args, state, more["model"])
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._epoch += 1
@@ -232,13 +312,57 @@ class MaskingCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
         self._tell(state)
+        if self._plateau is not None and self._plateau.is_due(state):
+            self._measure(args, state, more["model"])
 
-    def on_log(self, args: Any, state: Any, control: Any, **more: Any) -> None:
-        self._hear(more["logs"])
+    def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+        collator = self._collator
+        if collator.plateau_loss is None or collator.strategy_is_on or self._measured is None:
+            return
+        if state.is_world_process_zero:
+            warnings.warn(
+                f"the warm-up 'plateau' never ended, so that all masks of this training were "
+                f"random: the loss on random masks was {self._measured:.2f} nats at the end, and "
+                f"the warm-up ends below {collator.plateau_loss:.2f}; train for longer, with "
+                "another learning rate or smaller batches, or give the warm-up as a share of the "
+                "run",
+                stacklevel=2,
+            )
 
     def _tell(self, state: Any) -> None:
         self._collator.set_epoch(self._epoch, min(1.0, state.global_step / state.max_steps))
 
-    def _hear(self, logs: Mapping[str, Any]) -> None:
-        if "loss" in logs:
-            self._collator.heard_loss(float(logs["loss"]))
+    def _measure(self, args: Any, state: Any, model: Any) -> None:
+        assert self._plateau is not None
+        self._measured = self._plateau.loss(model, _autocast(args, model))
+        entry = {WARMUP_LOSS: self._measured, "epoch": state.epoch, "step": state.global_step}
+        state.log_history.append(entry)
+        self._collator.heard_loss(self._measured)
+        if self._collator.strategy_is_on:
+            self._plateau = None
+
+
+def _autocast(args: Any, model: Any) -> Any:
+    precision = torch.bfloat16 if args.bf16 else torch.float16 if args.fp16 else None
+    if precision is None:
+        return nullcontext()
+    return torch.autocast(next(model.parameters()).device.type, dtype=precision)
+
+
+def _warn_of_selection(metric: str | None) -> None:
+    if metric not in (None, "loss", "eval_loss"):
+        return
+    warnings.warn(
+        "load_best_model_at_end compares eval_loss, which is on the strategy's own masks, other "
+        "ones at each evaluation; entromask.hf.MaskingTrainer evaluates on fixed masks",
+        stacklevel=2,
+    )
+
+
+def _checked_kind(return_tensors: str) -> str:
+    if return_tensors not in ("pt", "np"):
+        raise InputError(
+            f"return_tensors is {return_tensors!r}; allowed: 'pt' (tensors), 'np' (numpy arrays)",
+            "leave it out for tensors",
+        )
+    return return_tensors

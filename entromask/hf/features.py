@@ -14,7 +14,8 @@ from transformers import PreTrainedTokenizerBase
 
 from entromask.errors import InputError
 
-Examples: TypeAlias = Sequence[Mapping[str, Any]]
+Example: TypeAlias = Mapping[str, Any]
+Examples: TypeAlias = Sequence[Example]
 
 # What tells where words begin; the first that is there counts.
 _WORDS = ("words", "word_ids", "offset_mapping")
@@ -24,9 +25,12 @@ _TAKEN = ("input_ids", "attention_mask", "special_tokens_mask", "labels", "row_i
 
 @dataclass(frozen=True)
 class Features:
-    """B examples, padded on the right to T tokens.
+    """B examples of T tokens, each row turned so that its text begins at position 0.
+
+    Masks and scores thus do not depend on the side of the padding, or on how much of it there is.
 
     Attributes:
+        starts: [B] int64, where the text of each row begins in the batch that the model gets.
         rows: [B, T] int64 token ids.
         attention_mask: [B, T] int64, 1 where there is text.
         protected: [B, T] bool, never masked: what is not attended, and what a
@@ -35,9 +39,10 @@ class Features:
         words: [B, T] bool, True where a word begins; None: nothing tells.
         gaps: [B, T] bool, True where something stands between a token and the one before it, of
             `offset_mapping`; None: not given, or something better is.
-        others: the further columns.
+        others: the further columns, as the model gets them.
     """
 
+    starts: Tensor
     rows: Tensor
     attention_mask: Tensor
     protected: Tensor
@@ -46,22 +51,29 @@ class Features:
     gaps: Tensor | None
     others: dict[str, Tensor]
 
+    def turned_back(self, values: Tensor) -> Tensor:
+        """Values [B, T] of positions of `rows`, where the model gets these positions."""
+        return _turned(values, -self.starts)
+
 
 def padded(
-    examples: Examples,
+    examples: Sequence[Any] | Example,
     tokenizer: PreTrainedTokenizerBase,
     types: int,
     pad_to_multiple_of: int | None = None,
 ) -> Features:
     """The examples of one batch, each with `input_ids` and the same keys as the others.
 
+    They are padded on the tokenizer's `padding_side`.
+
     Args:
+        examples: mappings, or rows of token ids; or a mapping of columns, as a tokenizer gives it.
         types: V; token ids lie below it.
 
     Raises:
         InputError: examples that do not fit together, or that cannot be made tensors.
     """
-    _check(examples)
+    examples = _mappings(examples)
     texts = _token_ids(examples, types)
     lengths = [len(text) for text in texts]
     length = -(-max(lengths) // (pad_to_multiple_of or 1)) * (pad_to_multiple_of or 1)
@@ -72,15 +84,16 @@ def padded(
             "set tokenizer.pad_token, or cut the text into rows of one length",
         )
     keys = examples[0].keys()
+    left = tokenizer.padding_side == "left"
 
     def column(key: str, fill: int) -> Tensor:
-        return _stacked(_whole_numbers(examples, key, lengths), length, fill)
+        return _stacked(_whole_numbers(examples, key, lengths), length, fill, left)
 
-    rows = _stacked(texts, length, tokenizer.pad_token_id or 0)
+    rows = _stacked(texts, length, tokenizer.pad_token_id or 0, left)
     if "attention_mask" in keys:
         attention_mask = column("attention_mask", 0)
     else:
-        attention_mask = _stacked([torch.ones_like(text) for text in texts], length, 0)
+        attention_mask = _stacked([torch.ones_like(text) for text in texts], length, 0, left)
     protected = attention_mask == 0
     if "special_tokens_mask" in keys:
         protected |= column("special_tokens_mask", 1) != 0
@@ -90,8 +103,15 @@ def padded(
     kind = next((key for key in _WORDS if key in keys), None)
     begins = None
     if kind is not None:
-        begins = _stacked(_word_starts(examples, kind, lengths), length, 1).bool()
+        begins = _stacked(_word_starts(examples, kind, lengths), length, 1, left).bool()
+    starts = (attention_mask != 0).int().argmax(1)
+    rows, attention_mask, protected = (
+        _turned(values, starts) for values in (rows, attention_mask, protected)
+    )
+    if begins is not None:
+        begins = _turned(begins, starts)
     return Features(
+        starts=starts,
         rows=rows,
         attention_mask=attention_mask,
         protected=protected,
@@ -102,13 +122,16 @@ def padded(
     )
 
 
-def _check(examples: Examples) -> None:
-    if not examples or not all(isinstance(one, Mapping) for one in examples):
-        found = f"a {type(examples[0]).__name__}" if examples else "nothing"
+def _mappings(examples: Sequence[Any] | Example) -> Examples:
+    """The examples, each with `input_ids` and the same keys."""
+    if isinstance(examples, Mapping):
+        examples = _of_columns(examples)
+    if not len(examples):
         raise InputError(
-            f"the collator takes examples such as {{'input_ids': [...]}}, not {found}",
+            "the collator takes examples such as {'input_ids': [...]}, not nothing",
             "tokenize the data set first",
         )
+    examples = [one if isinstance(one, Mapping) else {"input_ids": one} for one in examples]
     keys = set(examples[0])
     for i, example in enumerate(examples):
         if set(example) != keys or "input_ids" not in keys:
@@ -117,6 +140,18 @@ def _check(examples: Examples) -> None:
                 f"{sorted(keys)}; all need input_ids, and the same keys",
                 "tokenize the whole data set in one way",
             )
+    return examples
+
+
+def _of_columns(columns: Example) -> Examples:
+    try:
+        rows = list(zip(*columns.values(), strict=True))
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the columns {sorted(columns)} of a batch do not have one entry for each example",
+            "give a list of examples, each such as {'input_ids': [...]}",
+        ) from None
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _token_ids(examples: Examples, types: int) -> list[Tensor]:
@@ -160,12 +195,19 @@ def _check_length(key: str, i: int, found: int, wanted: int) -> None:
         )
 
 
-def _stacked(values: list[Tensor], length: int, fill: int) -> Tensor:
-    """[B, length] int64, filled up on the right."""
+def _stacked(values: list[Tensor], length: int, fill: int, left: bool) -> Tensor:
+    """[B, length] int64, filled up on the right, or on the left."""
     stacked = torch.full((len(values), length), fill, dtype=torch.int64)
     for row, value in zip(stacked, values, strict=True):
-        row[: len(value)] = value
+        start = length - len(value) if left else 0
+        row[start : start + len(value)] = value
     return stacked
+
+
+def _turned(values: Tensor, starts: Tensor) -> Tensor:
+    """Values [B, T], each row turned to the left by `starts` [B]."""
+    length = values.shape[1]
+    return values.gather(1, (torch.arange(length) + starts[:, None]) % length)
 
 
 def _tensor(key: str, examples: Examples) -> Tensor:

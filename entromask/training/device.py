@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 
 from entromask.errors import InputError
+from entromask.processes import prepare_to_wait
 
 _MIXED = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 # glibc's mallopt parameters (malloc.h).
@@ -35,7 +36,9 @@ def make_accelerator(precision: str) -> Accelerator:
         )
     # Accelerate holds the precision of a process's first run; each run may have its own.
     AcceleratorState._reset_state()
-    return Accelerator(mixed_precision=_MIXED[precision], cpu=not cuda)
+    accelerator = Accelerator(mixed_precision=_MIXED[precision], cpu=not cuda)
+    prepare_to_wait(accelerator)
+    return accelerator
 
 
 def keep_freed_memory() -> None:

@@ -31,7 +31,8 @@ class DistillationTask:
         mlm_scale, distillation_scale: of the sums over positions, such that the parts of a batch
             add up to a mean per token.
         temperature: of teacher and student.
-        predicted, compared: how many positions this process predicts and compares in the batch.
+        predicted, compared: how many positions are predicted and compared in the batch, over all
+            processes.
     """
 
     where: Tensor
@@ -66,7 +67,10 @@ class DistillationTask:
         return found.loss, torch.stack([found.mlm_sum, found.kl_sum]), found.statistics
 
     def means(self, prediction: Prediction) -> Tensor:
-        """[3] the part's share of the batch's mean loss, cross-entropy and divergence, in nats."""
+        """[3] the part's share of the batch's mean loss, cross-entropy and divergence, in nats.
+
+        The shares of all parts and processes add up to the means.
+        """
         assert prediction.parts is not None
         cross_entropy = prediction.parts[0] / max(1, self.predicted)
         divergence = prediction.parts[1] / max(1, self.compared)
@@ -120,7 +124,6 @@ class Distiller:
             predicted, compared: how many positions, over all processes.
         """
         weight = self._distillation.weight
-        own = int((labels >= 0).sum()), int(where.sum())
 
         def task(inputs: Tensor, rows: slice) -> DistillationTask:
             here = where[rows]
@@ -130,7 +133,8 @@ class Distiller:
                 (1 - weight) / max(1, predicted),
                 weight / max(1, compared),
                 self._distillation.temperature,
-                *own,
+                predicted,
+                compared,
                 weight,
             )
 

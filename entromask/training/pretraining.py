@@ -20,6 +20,7 @@ from entromask.masking import Masker
 from entromask.masking.selection import HARD_SELECTIONS
 from entromask.modeling.architectures import save_without_weights
 from entromask.modeling.masked_lm import Prediction, SparseMaskedLM, model_tensors
+from entromask.processes import gather_rows, sum_over_processes
 from entromask.spec import RunSpec
 from entromask.text.packing import PackedCorpus
 from entromask.training.agreement import CacheAgreement
@@ -128,6 +129,7 @@ class Pretraining:
             accelerator,
             self.folder.with_name("scores"),
             self.spec.seed,
+            batch_size=pretraining.batch_size,
             rows_at_once=-(-pretraining.batch_size // pretraining.gradient_accumulation),
         )
         self.scores = batch_scores(inputs)
@@ -159,6 +161,7 @@ class Pretraining:
         )
         self.replica, self.optimizer = accelerator.prepare(self.model, optimizer)
         self._plateau_every = max(1, pretraining.evaluate_every // 5)
+        self._checkpoint_step: int | None = None
 
     def run(self) -> Progress:
         """Trains until the budget is spent.
@@ -182,17 +185,15 @@ class Pretraining:
             state.step += 1
             state.seconds = start_seconds + time.perf_counter() - started
             if schedule.total_steps is None:  # all processes must stop at the same step
-                state.seconds = self._sum_over_processes(
-                    state.seconds if accelerator.is_main_process else 0.0
-                )
+                state.seconds = self._of_main_process(state.seconds)
             if state.step % _LOG_EVERY == 0:
-                means = (self.unreported / _LOG_EVERY).tolist()
+                means = (self._summed(self.unreported) / _LOG_EVERY).tolist()
                 self.log(means, rate, start_step, start_seconds)
                 self.unreported.zero_()
             self.look()
             if state.step % self.spec.pretraining.checkpoint_every == 0:
                 self.checkpoint()
-        if not checkpoints(self.folder) or step_of(checkpoints(self.folder)[0]) != state.step:
+        if self._checkpoint_step != state.step:
             self.checkpoint()
         self.scores.close()
         return state
@@ -201,8 +202,9 @@ class Pretraining:
         """One optimizer step.
 
         Returns:
-            [3]: this process's mean loss and, where distilled, the cross-entropy and
-            KL(teacher || student) that it is made of, else 0.
+            [3]: this process's share of the batch's mean loss and, where distilled, of the
+            cross-entropy and KL(teacher || student) that it is made of, else 0. The shares of all
+            processes add up to the means.
         """
         state, accelerator = self.progress, self.accelerator
         batch = self.batches[state.step]
@@ -216,7 +218,7 @@ class Pretraining:
         )
         maskable = self.masker.maskable(batch.rows)
         if on:
-            self.diagnostics.update(batch.rows, batch.row_ids, batch.epoch, labels, maskable)
+            self.count_masks(batch, labels)
         if scores is not None and self.spec.masking.select in HARD_SELECTIONS:
             where = (batch.rows, batch.row_ids, batch.epoch)
             ties = self.masker.ties(*where, scores, words=batch.words, progress=fraction)
@@ -232,7 +234,7 @@ class Pretraining:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.scores.stepped()
-        tokens = batch.rows.numel() * accelerator.num_processes
+        tokens = self.spec.pretraining.batch_size * batch.rows.shape[1]
         state.flops += self.cost.training(tokens, max(predicted, compared))
         if on:
             state.flops += self.scores.flops(self.cost, tokens)
@@ -240,6 +242,14 @@ class Pretraining:
             state.flops += self.distiller.flops(tokens, compared, batch.rows.shape[1])
         state.masked_tokens += predicted
         return loss
+
+    def count_masks(self, batch: Batch, labels: Tensor) -> None:
+        """Shows the diagnostics the masks of the whole batch; labels: [b, T] of this process."""
+        rows, row_ids, labels = (
+            gather_rows(self.accelerator, part, self.spec.pretraining.batch_size)
+            for part in (batch.rows, batch.row_ids, labels)
+        )
+        self.diagnostics.update(rows, row_ids, batch.epoch, labels, self.masker.maskable(rows))
 
     def gradients(
         self, batch: Batch, inputs: Tensor, labels: Tensor, maskable: Tensor
@@ -251,8 +261,7 @@ class Pretraining:
             the teacher is compared with.
         """
         device = self.accelerator.device
-        own = int((labels >= 0).sum())
-        total = round(self._sum_over_processes(own))
+        total = round(self._sum_over_processes(int((labels >= 0).sum())))
         tasks, compared = None, 0
         if self.distiller is not None:
             where = self.distiller.positions(inputs, labels, maskable)
@@ -272,17 +281,24 @@ class Pretraining:
                 prediction = self.backward(x, y, more, total, task)
             found.append(prediction)
             if task is None:
-                loss[0] += prediction.loss / max(1, own)
+                loss[0] += prediction.loss / max(1, total)
             else:
                 loss += task.means(prediction)
         self.scores.learn(batch, inputs, labels, found)
         return loss, total, compared
 
+    def _summed(self, value: Tensor) -> Tensor:
+        return sum_over_processes(self.accelerator, value)
+
     def _sum_over_processes(self, value: float) -> float:
         if self.accelerator.num_processes == 1:
             return value
         own = torch.tensor(value, dtype=torch.float64, device=self.accelerator.device)
-        return float(self.accelerator.reduce(own, reduction="sum"))
+        return float(self._summed(own))
+
+    def _of_main_process(self, value: float) -> float:
+        """So that what follows from a figure is the same on machines that round differently."""
+        return self._sum_over_processes(value if self.accelerator.is_main_process else 0.0)
 
     def backward(
         self,
@@ -356,7 +372,8 @@ class Pretraining:
         if not due and (state.plateau_exit_step is not None or state.step % self._plateau_every):
             return
         measured = self.validation.measure(self.model, entropy=due)
-        loss, unigram_loss = measured.loss, self.validation.unigram_loss
+        loss = self._of_main_process(measured.loss)
+        unigram_loss = self.validation.unigram_loss
         if state.plateau_exit_step is None and loss < unigram_loss - PLATEAU_MARGIN:
             state.plateau_exit_step = state.step
             self.emit(
@@ -400,11 +417,12 @@ class Pretraining:
 
         It is a plain Hugging Face folder as well, so that others can look at the model meanwhile.
         """
-        self.accelerator.wait_for_everyone()
+        state = self.progress
+        unreported = self._summed(self.unreported)  # waits for the other processes
+        self._checkpoint_step = state.step
         if not self.accelerator.is_main_process:
             return
-        state = self.progress
-        state.unreported_loss, *parts = self.unreported.tolist()
+        state.unreported_loss, *parts = unreported.tolist()
         state.unreported_parts = (parts[0], parts[1])
         loss = self.validation.loss(self.model)
         if state.best_loss is None or loss < state.best_loss:
@@ -462,6 +480,9 @@ class Pretraining:
             name: state[name] for name in asdict(self.progress) if name in state
         }
         self.progress = Progress(**known)
+        self._checkpoint_step = self.progress.step
+        if not self.accelerator.is_main_process:  # the main process has those of all
+            self.progress.unreported_loss, self.progress.unreported_parts = 0.0, (0.0, 0.0)
         self.accelerator.wait_for_everyone()
         return True
 

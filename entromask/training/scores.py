@@ -30,6 +30,7 @@ from entromask.masking.scoring import (
 )
 from entromask.masking.store import ScoreStore
 from entromask.modeling.masked_lm import Prediction, SparseMaskedLM
+from entromask.processes import gather_rows, sum_over_processes
 from entromask.spec import Masking
 from entromask.text.encoding import frame_ids
 from entromask.text.packing import PackedCorpus
@@ -53,6 +54,7 @@ class Inputs:
         masker: knows the positions that can be selected; the others are not scored.
         accelerator: its precision is that of a scoring pass too.
         folder: where scores of the model's own are kept while it trains.
+        batch_size: rows of a step, over all processes.
         rows_at_once: rows of one scoring pass, which bounds its memory.
     """
 
@@ -66,6 +68,7 @@ class Inputs:
     accelerator: Accelerator
     folder: Path
     seed: int
+    batch_size: int
     rows_at_once: int
 
 
@@ -226,8 +229,13 @@ class CachedScores(Scores):
             scores[place] = torch.cat(
                 [self._of_states(one, ids) for one, ids in zip(found, tokens, strict=True)]
             )
+        # Each process keeps the scores of all rows.
+        known = scores.masked_fill(~place, torch.nan)
         self._running.update(
-            *self._gathered(batch.rows, batch.row_ids, scores.masked_fill(~place, torch.nan))
+            *(
+                gather_rows(self._inputs.accelerator, one, self._inputs.batch_size)
+                for one in (batch.rows, batch.row_ids, known)
+            )
         )
 
     def _of_statistics(self, found: Prediction) -> Tensor:
@@ -246,13 +254,6 @@ class CachedScores(Scores):
     def _others(self, found: Prediction) -> Tensor:
         assert found.others is not None
         return found.others
-
-    def _gathered(self, *tensors: Tensor) -> list[Tensor]:
-        """Those of all processes: each keeps the same scores."""
-        accelerator = self._inputs.accelerator
-        if accelerator.num_processes == 1:
-            return list(tensors)
-        return [accelerator.gather(one.to(accelerator.device)).cpu() for one in tensors]
 
     def tensors(self) -> dict[str, Tensor]:
         return self._running.tensors()
@@ -279,12 +280,8 @@ class AdaptiveScores(Scores):
     def learn(self, batch: Batch, inputs: Tensor, labels: Tensor, found: list[Prediction]) -> None:
         correct = torch.cat([one.statistics.correct.cpu() for one in found if one.statistics])
         targets = labels[labels >= 0]
-        counts = self._weights.counted(targets, correct)
-        if self._accelerator.num_processes > 1:
-            counts = self._accelerator.reduce(
-                counts.to(self._accelerator.device), reduction="sum"
-            ).cpu()
-        self._weights.update(counts)
+        counts = self._weights.counted(targets, correct).to(self._accelerator.device)
+        self._weights.update(sum_over_processes(self._accelerator, counts).cpu())
 
     def tensors(self) -> dict[str, Tensor]:
         return self._weights.tensors()

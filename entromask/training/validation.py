@@ -21,7 +21,7 @@ from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import Masking
 
 # One seed for every run: the masks depend on the rows alone.
-_SEED = 15
+COMMON_SEED = 15
 FREQUENT_TYPES = 100
 _BINS = 20
 _CHUNK_ELEMENTS = 8 * 1024 * 1024
@@ -68,7 +68,7 @@ class CommonValidation:
         quick_rows: int = 256,
         batch_rows: int = 64,
     ) -> None:
-        masker = Masker(Masking(preset="random"), tokenizer, seed=_SEED)
+        masker = Masker(Masking(preset="random"), tokenizer, seed=COMMON_SEED)
         self._validation = _masked(validation[:max_rows], masker)
         # Spread over the corpus, since its start may be one document.
         spread = np.linspace(0, len(train) - 1, min(512, len(train))).astype(np.int64)
@@ -88,8 +88,7 @@ class CommonValidation:
 
     def measure(self, model: SparseMaskedLM, entropy: bool = False) -> Measured:
         """The loss and, if asked for, the entropy of the predictions on the quick rows."""
-        inputs, labels = (part[: self._quick_rows] for part in self._validation)
-        states, targets = self._states(model, (inputs, labels))
+        states, targets = self._states(model, self._validation, slice(0, self._quick_rows))
         losses, _ = self._score(model, states, targets, None)
         loss = float(losses.double().mean())
         if not entropy:
@@ -104,10 +103,18 @@ class CommonValidation:
 
     def report(self, model: SparseMaskedLM) -> dict[str, float]:
         """The `validation` part of results.json, all losses in nats."""
-        states, targets = self._states(model, self._validation)
-        losses, correct = self._score(model, states, targets, None)
-        refit, _ = self._score(model, states, targets, self._refit_bias(model))
-        targets = targets.cpu()
+        added_bias = self._refit_bias(model)
+        labels = self._validation[1]
+        targets = labels[labels >= 0]
+        losses, refit = torch.empty(2, len(targets)).unbind()
+        correct = torch.empty(len(targets), dtype=torch.bool)
+        end = 0
+        for first in range(0, len(labels), self._quick_rows):
+            rows = slice(first, first + self._quick_rows)
+            states, block = self._states(model, self._validation, rows)
+            positions = slice(end, end := end + len(block))
+            losses[positions], correct[positions] = self._score(model, states, block, None)
+            refit[positions], _ = self._score(model, states, block, added_bias)
         frequent = self._frequent[targets]
         losses = losses.double()
         return {
@@ -120,30 +127,38 @@ class CommonValidation:
             "positions": len(targets),
         }
 
-    def _states(self, model: SparseMaskedLM, masked: tuple[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    def _states(
+        self, model: SparseMaskedLM, masked: tuple[Tensor, Tensor], rows: slice
+    ) -> tuple[Tensor, Tensor]:
         """Head states [N, e] and targets [N] at the masked positions, on the model's device."""
-        device = model.projection()[0].device
+        weight = model.projection()[0]
+        inputs, labels = (part[rows] for part in masked)
+        targets = labels[labels >= 0].to(weight.device)
         training = model.training
         model.eval()
-        states, targets = [], []
+        end = 0
         with torch.inference_mode():
-            for start in range(0, len(masked[0]), self._batch_rows):
-                inputs = masked[0][start : start + self._batch_rows].to(device)
-                labels = masked[1][start : start + self._batch_rows].to(device)
-                states.append(model.states(inputs, where=labels >= 0).float())
-                targets.append(labels[labels >= 0])
+            states = torch.empty(len(targets), weight.shape[1], device=weight.device)
+            for start in range(0, len(inputs), self._batch_rows):
+                x, y = (part[start : start + self._batch_rows] for part in (inputs, labels))
+                where = (y >= 0).to(weight.device)
+                block = model.states(x.to(weight.device), where=where)
+                states[end : (end := end + len(block))] = block
         model.train(training)
-        return torch.cat(states), torch.cat(targets)
+        return states, targets
 
     def _score(
         self, model: SparseMaskedLM, states: Tensor, targets: Tensor, added_bias: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """Loss [N] and whether the best guess is right [N], on the CPU."""
-        losses, correct = [], []
-        for logits, target in _logits(model, states, targets, added_bias):
-            losses.append(torch.nn.functional.cross_entropy(logits, target, reduction="none"))
-            correct.append(logits.argmax(dim=1) == target)
-        return torch.cat(losses).cpu(), torch.cat(correct).cpu()
+        losses = torch.empty(len(states), device=states.device)
+        correct = torch.empty(len(states), dtype=torch.bool, device=states.device)
+        for rows, logits, spare in _logits(model, states, added_bias):
+            target = targets[rows]
+            log_probabilities = torch.log_softmax(logits, dim=1, out=spare)
+            losses[rows] = -log_probabilities.gather(1, target[:, None]).squeeze(1)
+            correct[rows] = logits.argmax(dim=1) == target
+        return losses.cpu(), correct.cpu()
 
     def _refit_bias(self, model: SparseMaskedLM, rounds: int = 10) -> Tensor:
         """[V], to add to the output bias: the best one for random masks.
@@ -151,7 +166,7 @@ class CommonValidation:
         At the best bias the mean prediction equals the types' frequencies under random masks,
         which are the corpus's own; each round moves every type by the log of their ratio.
         """
-        states, targets = self._states(model, self._refit)
+        states, targets = self._states(model, self._refit, slice(None))
         # A model may predict more types than its tokenizer has: padding to a round number.
         wanted = torch.zeros(len(model.projection()[0]), device=states.device)
         wanted[: len(self._unigram)] = self._unigram.to(states.device).exp()
@@ -160,8 +175,8 @@ class CommonValidation:
         prior = 1.0 / len(targets)
         for _ in range(rounds):
             predicted = torch.zeros_like(wanted)
-            for logits, _ in _logits(model, states, targets, added):
-                predicted += logits.softmax(dim=1).sum(dim=0)
+            for _, logits, spare in _logits(model, states, added):
+                predicted += torch.softmax(logits, dim=1, out=spare).sum(dim=0)
             added += ((wanted + prior) / (predicted / len(targets) + prior)).log()
         return added
 
@@ -173,15 +188,22 @@ def _masked(rows: NDArray[np.unsignedinteger], masker: Masker) -> tuple[Tensor, 
 
 
 def _logits(
-    model: SparseMaskedLM, states: Tensor, targets: Tensor, added_bias: Tensor | None
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Logits [n, V] and targets [n], a bounded chunk at a time."""
+    model: SparseMaskedLM, states: Tensor, added_bias: Tensor | None
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield the rows of a chunk of the states, their logits [n, V], and a buffer of that shape.
+
+    All chunks share their memory: the allocator cannot merge what freed chunks leave behind as
+    soon as anything small that lives longer was allocated in between.
+    """
     weight, bias = model.projection()
     weight = weight.detach().float()
     offset = torch.zeros_like(weight[:, 0]) if bias is None else bias.detach().float()
     if added_bias is not None:
         offset = offset + added_bias
-    rows = max(1, _CHUNK_ELEMENTS // len(weight))
-    for start in range(0, len(states), rows):
-        logits = torch.addmm(offset, states[start : start + rows], weight.t())
-        yield logits, targets[start : start + rows]
+    size = max(1, _CHUNK_ELEMENTS // len(weight))
+    memory = torch.empty(2, min(size, len(states)), len(weight), device=weight.device)
+    for start in range(0, len(states), size):
+        chunk = states[start : start + size]
+        logits, spare = memory[:, : len(chunk)]
+        torch.addmm(offset, chunk, weight.t(), out=logits)
+        yield slice(start, start + len(chunk)), logits, spare

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    DataCollatorForLanguageModeling,
     ModernBertConfig,
     ModernBertForMaskedLM,
     PreTrainedTokenizerFast,
@@ -29,16 +30,17 @@ from transformers import (
 
 import entromask
 from entromask.errors import InputError
-from entromask.hf import EntropyMaskingCollator
+from entromask.hf import EntropyMaskingCollator, MaskingTrainer
 from entromask.hf.scores import as_stored
 from entromask.masking import Masker
 from entromask.masking.frequency import FrequencyScore
 from entromask.masking.pmi import PMIScore
 from entromask.masking.scoring import visible_scores
 from entromask.masking.store import ScoreStore
+from entromask.modeling.architectures import build_model
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.modeling.references import load_masked_lm
-from entromask.spec import ModelReference
+from entromask.spec import ModelReference, RunSpec
 from entromask.text.tokenizer import load_tokenizer
 from entromask.training.pretraining import Pretraining
 from tests.entromask.runs import small_spec, weights, write_corpus
@@ -474,34 +476,125 @@ def test_the_warm_up_lasts_for_a_share_of_the_run(tmp_path: Path) -> None:
     assert scored == [False] * 4 + [True] * 4
 
 
+# Under even counts the unigram loss is ln V = 5.7, and that of Zipf's rows soon 5.2 and less.
+EVEN = np.full(TYPES, 1000)
+UNTIL_PLATEAU = {
+    "learning_rate": 3e-3,
+    "lr_scheduler_type": "constant",
+    "num_train_epochs": 12,
+    "logging_steps": 4,
+}
+
+
 def test_the_warm_up_ends_when_the_plateau_is_left_and_stays_ended(tmp_path: Path) -> None:
-    # Under these counts the unigram loss is ln V = 5.7, and that of Zipf's rows soon 5.2 and less.
-    even = np.full(TYPES, 1000)
     masking = {"preset": "self-entropy-high"}
-    collator = EntropyMaskingCollator(TOKENIZER, masking, counts=even)
-    net = model(dropout=0.0)
-    with torch.no_grad():
-        for parameter in net.parameters():
-            parameter.mul_(0.05)
-    parts = {"num_train_epochs": 20, "learning_rate": 3e-2, "lr_scheduler_type": "constant"}
-    more = {"save_strategy": "steps", "save_steps": 80, "save_total_limit": 1}
-    trainer, recorded = trained(tmp_path, collator, net=net, **parts, **more)
+    collator = EntropyMaskingCollator(TOKENIZER, masking, counts=EVEN)
+    net = net_of("bert")
+    more = {"save_strategy": "steps", "save_steps": 48, "save_total_limit": 1}
+    trainer, recorded = trained(tmp_path, collator, net=net, **UNTIL_PLATEAU | more)
     assert collator.strategy_is_on
-    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    left = next(i for i, loss in enumerate(losses) if loss < math.log(TYPES) - 0.5)
-    assert 1 < left < 60
-    for step, (batch, masked) in enumerate(recorded.batches):
-        net.load_state_dict(recorded.weights[step])
-        # The loss of step `left` is known once the batch after it has been collated.
-        scores = entropy(net) if step >= left + 2 else None
-        assert same(masked, direct(batch, masking, step // 4, scores))
-        if step == 79:
-            assert not same(masked, direct(batch, masking, step // 4))
-    resumed = EntropyMaskingCollator(TOKENIZER, masking, counts=even)
-    state = TrainerState.load_from_json(str(tmp_path / "checkpoint-80" / "trainer_state.json"))
+    measured = warmup_losses(trainer)
+    left = max(measured)
+    assert [loss < math.log(TYPES) - 0.5 for loss in measured.values()].count(True) == 1
+    assert 0 < left < 40
+    # The first four batches are the rows that the loss is measured on.
+    steps = list(zip(recorded.batches, recorded.weights, strict=True))[4:]
+    for step, ((batch, masked), weights_then) in enumerate(steps):
+        net.load_state_dict(weights_then)
+        # The Trainer collates one batch ahead, except for the first one of an epoch.
+        on = step > left or (step == left and step % 4 == 0)
+        scores = entropy(net) if on else None
+        assert same(masked, direct(batch, masking, step // 4, scores)), step
+    resumed = EntropyMaskingCollator(TOKENIZER, masking, counts=EVEN)
+    state = TrainerState.load_from_json(str(tmp_path / "checkpoint-48" / "trainer_state.json"))
     assert not resumed.strategy_is_on
     resumed.callback.on_train_begin(arguments(tmp_path), state, None, model=net)
     assert resumed.strategy_is_on
+
+
+ARCHITECTURES = ["bert", "distilbert", "roberta", "electra", "modernbert"]
+
+
+def net_of(architecture: str) -> Any:
+    """An untrained model, by which every type is as likely."""
+    spec = {"model": {"architecture": architecture, "size": "tiny"}}
+    torch.manual_seed(0)
+    return build_model(RunSpec.parse(spec).resolved().model, TOKENIZER, LENGTH, 0)
+
+
+def warmup_losses(trainer: Trainer) -> dict[int, float]:
+    """What was measured in the warm-up, by step."""
+    history = trainer.state.log_history
+    name = "masking_warmup_loss"
+    return {entry["step"]: entry[name] for entry in history if name in entry}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_warm_up_ends_at_the_same_step_with_accumulated_gradients(
+    architecture: str, tmp_path: Path
+) -> None:
+    left = {}
+    for accumulation in (1, 8):
+        collator = EntropyMaskingCollator(TOKENIZER, "self-entropy-sample", counts=EVEN)
+        parts = {
+            "per_device_train_batch_size": 8 // accumulation,
+            "gradient_accumulation_steps": accumulation,
+            "logging_steps": 8,
+        }
+        trainer, _ = trained(tmp_path, collator, net=net_of(architecture), **UNTIL_PLATEAU | parts)
+        assert collator.strategy_is_on
+        left[accumulation] = max(warmup_losses(trainer))
+    assert abs(left[1] - left[8]) <= 8
+    assert left[1] > 0
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"gradient_accumulation_steps": 8, "per_device_train_batch_size": 3},
+        {"label_smoothing_factor": 0.2},
+        {"dataloader_num_workers": 1},
+        {"logging_strategy": "no"},
+        {"remove_unused_columns": True},
+    ],
+    ids=lambda parts: next(iter(parts)),
+)
+def test_the_loss_of_the_warm_up_is_that_on_fixed_random_masks(
+    parts: dict[str, Any], tmp_path: Path
+) -> None:
+    masking = {"preset": "frequency", "warmup": "plateau"}
+    collator = EntropyMaskingCollator(TOKENIZER, masking, counts=COUNTS)
+    net = model()
+    for row in (rows := examples()):
+        del row["row_id"]  # which a Trainer may drop
+    with pytest.warns(UserWarning, match="the warm-up 'plateau' never ended"):
+        trainer, _ = trained(tmp_path, collator, rows, net, **{"num_train_epochs": 1} | parts)
+    start = warmup_losses(trainer)[0]
+    batch = collator.for_evaluation()(examples_without_number())
+    start_net = model().double().eval()
+    with torch.no_grad():
+        logs = start_net(input_ids=batch["input_ids"]).logits.log_softmax(-1)
+    predicted = batch["labels"] >= 0
+    exact = -logs[predicted].gather(1, batch["labels"][predicted][:, None]).mean()
+    assert start == pytest.approx(float(exact), abs=1e-4)
+
+
+def examples_without_number() -> list[Example]:
+    return [{"input_ids": row["input_ids"]} for row in examples()]
+
+
+def test_measuring_leaves_the_training_as_it_is(tmp_path: Path) -> None:
+    found = []
+    for warmup in ("plateau", 0.999):
+        masking = {"preset": "frequency", "warmup": warmup}
+        collator = EntropyMaskingCollator(TOKENIZER, masking, counts=COUNTS)
+        net = model()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            trained(tmp_path, collator, net=net)
+        found.append(net.state_dict())
+    for name, tensor in found[0].items():
+        assert torch.equal(tensor, found[1][name])
 
 
 def test_without_the_callback_one_warning_says_that_masks_repeat() -> None:
@@ -773,7 +866,12 @@ ROW = [CLS, 7, 8, SEP]
     ("rows", "message"),
     [
         ([], "not nothing"),
-        ([ROW], "not a list"),
+        (["text"], "not a list of whole numbers"),
+        ([3, 4], "not a list of whole numbers"),
+        ({"input_ids": [ROW, ROW], "row_id": [1]}, "one entry for each example"),
+        ([[CLS, SEP], [CLS, CLS, SEP]], "no token of a batch of 2 examples can be masked"),
+        ([{"input_ids": ROW, "attention_mask": [0] * 4}], "can be masked"),
+        ([{"input_ids": ROW, "special_tokens_mask": [1] * 4}], "can be masked"),
         ([{"attention_mask": [1]}], "all need input_ids"),
         ([{"input_ids": ROW}, {"input_ids": ROW, "row_id": 1}], "the same keys"),
         ([{"input_ids": [ROW]}], "not a list of whole numbers"),
@@ -854,7 +952,182 @@ def test_scores_of_a_model_are_refused_in_worker_processes(tmp_path: Path) -> No
         next(iter(loader))
 
 
-def test_the_plateau_needs_a_loss_that_is_logged(tmp_path: Path) -> None:
-    collator = made(masking="self-entropy-sample", counts=COUNTS)
-    with pytest.raises(InputError, match="logging_strategy is 'no'"):
-        trained(tmp_path, collator, logging_strategy="no")
+# As transformers' own collators.
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [row["input_ids"] for row in examples([24, 7, 15])],
+        [torch.tensor(row["input_ids"]) for row in examples([24, 7, 15])],
+        [np.array(row["input_ids"]) for row in examples([24, 7, 15])],
+        [{"input_ids": np.array(row["input_ids"])} for row in examples([24, 7, 15])],
+        [{"input_ids": torch.tensor(row["input_ids"])} for row in examples([24, 7, 15])],
+        {"input_ids": [row["input_ids"] for row in examples([24, 7, 15])]},
+    ],
+    ids=["lists", "tensors", "arrays", "mappings of arrays", "mappings of tensors", "columns"],
+)
+def test_examples_come_in_many_forms(given: Any) -> None:
+    plain = [{"input_ids": row["input_ids"]} for row in examples([24, 7, 15])]
+    expected = made(masking="random")(plain)
+    assert same(made(masking="random")(given), (expected["input_ids"], expected["labels"]))
+
+
+def test_numpy_arrays_are_returned_where_they_are_asked_for() -> None:
+    tensors = made(masking="random")(examples(LENGTHS))
+    by_call = made(masking="random")(examples(LENGTHS), return_tensors="np")
+    by_collator = made(masking="random", return_tensors="np")(examples(LENGTHS))
+    for arrays in (by_call, by_collator):
+        assert set(arrays) == set(tensors)
+        for name, array in arrays.items():
+            assert isinstance(array, np.ndarray)
+            assert array.dtype == np.int64
+            assert (array == tensors[name].numpy()).all()
+    for refused in (
+        lambda: made(masking="random", return_tensors="tf"),
+        lambda: made(masking="random")(examples(), return_tensors="tf"),
+    ):
+        with pytest.raises(ValueError, match="return_tensors is 'tf'; allowed: 'pt'"):
+            refused()
+
+
+def test_left_padding_moves_the_masks_with_their_tokens() -> None:
+    rows = [
+        row | {"token_type_ids": [1] * n, "special_tokens_mask": [1] + [0] * (n - 2) + [1]}
+        for row, n in zip(examples(LENGTHS), LENGTHS, strict=True)
+    ]
+    left_tokenizer = word_tokenizer(TYPES)
+    left_tokenizer.padding_side = "left"
+    for kind in KINDS.values():
+        right = made(**kind, pad_to_multiple_of=32)(rows)
+        collator = EntropyMaskingCollator(left_tokenizer, **kind, pad_to_multiple_of=32)
+        collator.set_epoch(1)
+        left = collator(rows)
+        for i, length in enumerate(LENGTHS):
+            for name, fill in (
+                ("input_ids", PAD),
+                ("labels", -100),
+                ("attention_mask", 0),
+                ("token_type_ids", 0),
+            ):
+                assert torch.equal(left[name][i, 32 - length :], right[name][i, :length])
+                assert (left[name][i, : 32 - length] == fill).all()
+        # Rows that come padded on the left, by the tokenizer.
+        padded_before = [
+            {
+                "input_ids": [PAD] * (32 - n) + row["input_ids"],
+                "attention_mask": [0] * (32 - n) + [1] * n,
+                "row_id": row["row_id"],
+            }
+            for row, n in zip(rows, LENGTHS, strict=True)
+        ]
+        again = collator(padded_before)
+        assert same(again, (left["input_ids"], left["labels"]))
+
+
+def test_evaluation_masks_are_fixed_and_those_of_no_strategy() -> None:
+    rows = examples(LENGTHS)
+    teacher = made(**KINDS["teacher-visible"])
+    fixed, other = teacher.for_evaluation(), made(masking="random", seed=3).for_evaluation()
+    first = fixed(rows)
+    fixed.set_epoch(5, 0.9)  # as the callback of a Trainer would
+    for again in (fixed(rows), other(rows)):
+        assert same(again, (first["input_ids"], first["labels"]))
+    for i, length in enumerate(LENGTHS):
+        alone = fixed([rows[i]])
+        assert torch.equal(alone["labels"][0], first["labels"][i, :length])
+        assert torch.equal(alone["input_ids"][0], first["input_ids"][i, :length])
+    whole = examples()
+    expected = Masker("random", TOKENIZER, seed=15)(ROWS_FRAMED, torch.arange(24), 0)
+    assert same(fixed(whole), expected)
+
+
+def test_a_masking_trainer_evaluates_on_fixed_masks(tmp_path: Path) -> None:
+    held_out = examples()[:12]
+    found = {}
+    for preset in ("random", "frequency"):
+        collator = EntropyMaskingCollator(TOKENIZER, preset, counts=COUNTS_FOR[preset])
+        net = model()
+        args = arguments(
+            tmp_path / preset,
+            eval_strategy="steps",
+            eval_steps=2,
+            save_strategy="steps",
+            save_steps=2,
+            load_best_model_at_end=True,
+            learning_rate=0.0,
+        )
+        trainer = MaskingTrainer(
+            net,
+            args,
+            data_collator=collator,
+            train_dataset=Data(examples()),
+            eval_dataset=Data(held_out),
+        )
+        assert trainer.callback_handler.callbacks.count(collator.callback) == 1
+        trainer.train()
+        history = trainer.state.log_history
+        found[preset] = [entry["eval_loss"] for entry in history if "eval_loss" in entry]
+    batch = EntropyMaskingCollator(TOKENIZER, "random").for_evaluation()(held_out)
+    with torch.no_grad():
+        exact = float(model().eval()(**batch).loss)
+    # Nothing is learned at rate 0: each evaluation of each strategy says the same.
+    assert found["random"] == pytest.approx([exact] * 4, abs=1e-5)
+    assert found["frequency"] == pytest.approx([exact] * 4, abs=1e-5)
+
+
+COUNTS_FOR = {"random": None, "frequency": COUNTS}
+
+
+def test_a_selection_by_the_strategy_s_own_masks_is_warned_of(tmp_path: Path) -> None:
+    collator = EntropyMaskingCollator(TOKENIZER, "random")
+    parts = {
+        "eval_strategy": "steps",
+        "eval_steps": 8,
+        "save_strategy": "steps",
+        "save_steps": 8,
+        "load_best_model_at_end": True,
+    }
+    trainer = Trainer(
+        model(),
+        arguments(tmp_path, **parts),
+        data_collator=collator,
+        train_dataset=Data(examples()),
+        eval_dataset=Data(examples()[:6]),
+        callbacks=[collator.callback],
+    )
+    with pytest.warns(UserWarning, match=r"entromask\.hf\.MaskingTrainer"):
+        trainer.train()
+
+
+def test_a_masking_trainer_needs_a_masking_collator(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a NoneType, not an EntropyMaskingCollator"):
+        MaskingTrainer(model(), arguments(tmp_path), train_dataset=Data(examples()))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("kind", ["pt", "np"])
+def test_batches_are_those_of_transformers_collator_but_for_the_masks(kind: str, side: str) -> None:
+    tokenizer = word_tokenizer(TYPES)
+    tokenizer.padding_side = side
+    rows = [
+        {
+            "input_ids": row["input_ids"],
+            "token_type_ids": [0, *[1] * (n - 1)],
+            "special_tokens_mask": [1, *[0] * (n - 2), 1],
+            "next_sentence_label": n % 2,
+        }
+        for row, n in zip(examples(LENGTHS), LENGTHS, strict=True)
+    ]
+    theirs = DataCollatorForLanguageModeling(
+        tokenizer, pad_to_multiple_of=16, return_tensors=kind, seed=0
+    )(copy.deepcopy(rows))
+    collator = EntropyMaskingCollator(tokenizer, "random", pad_to_multiple_of=16)
+    collator.set_epoch(0)
+    mine = collator(rows, return_tensors=kind)
+    assert set(mine) == set(theirs)
+    for name in ("attention_mask", "token_type_ids", "next_sentence_label"):
+        assert type(mine[name]) is type(theirs[name])
+        assert mine[name].tolist() == theirs[name].tolist()
+    whole = [np.where(b["labels"] >= 0, b["labels"], b["input_ids"]) for b in (mine, theirs)]
+    assert (whole[0] == whole[1]).all()

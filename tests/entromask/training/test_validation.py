@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 
 from entromask.modeling.architectures import build_model
@@ -124,3 +128,83 @@ def test_frequent_types_are_the_hundred_most_counted() -> None:
     counts = np.arange(250)
     assert np.flatnonzero(frequent_types(counts)).tolist() == list(range(150, 250))
     assert frequent_types(np.array([0, 3, 0])).tolist() == [False, True, False]
+
+
+def test_the_report_is_that_of_exact_arithmetic_however_many_rows(model: SparseMaskedLM) -> None:
+    train = word_rows(200, 32, TYPES, seed=1).numpy().astype(np.uint16)
+    held_out = word_rows(600, 32, TYPES, seed=2).numpy().astype(np.uint16)
+    counts = np.bincount(train.reshape(-1), minlength=TYPES)
+    validation = CommonValidation(train, held_out, counts, word_tokenizer(TYPES))
+    weight, bias = model.projection()
+    assert bias is not None
+    with torch.no_grad():
+        weight.mul_(20)
+        bias.normal_()
+    report = validation.report(model)
+    model.double().eval()
+
+    def logits(masked: tuple[torch.Tensor, torch.Tensor]) -> np.ndarray[Any, Any]:
+        with torch.no_grad():
+            found: np.ndarray[Any, Any] = model.model(input_ids=masked[0]).logits[masked[1] >= 0]
+        return found.numpy()
+
+    held = logits(validation._validation)
+    targets = validation._validation[1][validation._validation[1] >= 0].numpy()
+    logs = scipy.special.log_softmax(held, axis=1)
+    losses = -logs[np.arange(len(targets)), targets]
+    most = sorted(range(TYPES), key=lambda i: (-counts[i], i))[:100]
+    frequent = np.isin(targets, most)
+    refit = logits(validation._refit)
+    frequencies = (counts + 1) / (counts.sum() + TYPES)
+    added, prior = np.zeros(TYPES), 1 / len(refit)
+    for _ in range(10):
+        mean = scipy.special.softmax(refit + added, axis=1).mean(axis=0)
+        added += np.log((frequencies + prior) / (mean + prior))
+    logs = scipy.special.log_softmax(held + added, axis=1)
+    assert report == pytest.approx(
+        {
+            "loss": losses.mean(),
+            "accuracy": (held.argmax(axis=1) == targets).mean(),
+            "loss_bias_refit": -logs[np.arange(len(targets)), targets].mean(),
+            "loss_frequent": losses[frequent].mean(),
+            "loss_rest": losses[~frequent].mean(),
+            "unigram_loss": -np.log(frequencies[targets]).mean(),
+            "positions": len(targets),
+        },
+        abs=2e-4,
+    )
+
+
+_PEAK = """
+import resource
+import numpy as np
+from transformers import BertConfig, BertForMaskedLM
+from entromask.modeling.masked_lm import SparseMaskedLM
+from entromask.training.device import keep_freed_memory
+from entromask.training.validation import CommonValidation
+from tests.entromask.words import word_tokenizer
+
+keep_freed_memory()  # as in a run
+types = 30_522
+tokenizer = word_tokenizer(types)
+rows = np.random.default_rng(0).integers(5, types, (544, 32)).astype(np.uint16)
+counts = np.bincount(rows.ravel(), minlength=types)
+config = BertConfig(
+    vocab_size=types, hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+    intermediate_size=16,
+)
+model = SparseMaskedLM(BertForMaskedLM(config))
+for held_out in (128, 512):
+    CommonValidation(rows[:32], rows[32 : 32 + held_out], counts, tokenizer).report(model)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_four_times_the_rows_take_no_more_memory() -> None:
+    # A process of its own, whose heap nothing else has shaped. The logits of the further 1,920
+    # positions alone are 234 MB.
+    done = subprocess.run(
+        [sys.executable, "-c", _PEAK], capture_output=True, text=True, check=True, timeout=600
+    )
+    few, many = (int(line) for line in done.stdout.split())
+    assert many - few < 64
