@@ -136,3 +136,17 @@ def test_the_python_examples_of_the_readme_import_what_exists() -> None:
         compile(block, "README.md", "exec")
         for line in re.findall(r"^from entromask\S* import .*$", block, re.MULTILINE):
             exec(line, {})
+
+
+def test_every_check_of_the_page_on_correctness_can_be_repeated() -> None:
+    page = (ROOT / "docs" / "correctness.md").read_text(encoding="utf-8")
+    commands = [shlex.split(command) for command in re.findall(r"`(pytest [^`]+)`", page)]
+    assert len(commands) > 20
+    for command in commands:
+        files = [ROOT / part for part in command if part.endswith(".py")]
+        assert files
+        assert all(file.is_file() for file in files), command
+        if "-k" in command:
+            words = command[command.index("-k") + 1].split(" or ")
+            tests = re.findall(r"def (test_\w+)", "".join(file.read_text() for file in files))
+            assert all(any(word in test for test in tests) for word in words), command
