@@ -147,6 +147,11 @@ class Protocol:
         """Whether something is chosen by the very rows whose scores are reported."""
         return self.patience is not None
 
+    def steps(self, rows: int) -> int:
+        """Return the optimizer steps of a training on `rows`, where it does not stop early."""
+        steps = -(-rows // self.batch_size) * self.epochs
+        return steps if self.max_steps is None else min(steps, self.max_steps)
+
     def data(self) -> dict[str, Any]:
         """What a result depends on, as plain data.
 

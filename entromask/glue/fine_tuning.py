@@ -78,10 +78,7 @@ def train_classifier(
     """
     device = torch.device(device)
     cuda = [device] if device.type == "cuda" else []
-    batches_an_epoch = -(-len(rows) // protocol.batch_size)
-    steps = batches_an_epoch * protocol.epochs
-    if protocol.max_steps is not None:
-        steps = min(steps, protocol.max_steps)
+    steps = protocol.steps(len(rows))
     with torch.random.fork_rng(devices=cuda):
         torch.manual_seed(seed)
         model = load_classifier(model_dir, task.labels).to(device)

@@ -76,7 +76,13 @@ def _validate(spec: dict[str, Any]) -> Validation:
         spec=resolved.data(),
         spec_hash="a",
         group_hash="b",
-        estimate=Estimate(tokens=4_915_200, steps=600, seconds=240, basis="steps from the budget"),
+        estimate=Estimate(
+            tokens=4_915_200,
+            steps=600,
+            seconds=300,
+            stages={"preparing": 10, "pretraining": 240, "evaluating": 50},
+            basis="steps from the budget",
+        ),
         warnings=["few tokens"],
     )
 

@@ -230,6 +230,7 @@ def budget(form: Form, estimate: dict[str, Any]) -> None:
 
 def _take_unit(unit: str, estimate: dict[str, Any]) -> None:
     amount: Any = estimate.get(unit) or _BUDGETS[unit]
-    if unit == "minutes" and estimate.get("seconds"):
-        amount = max(1, round(estimate["seconds"] / 60))
+    seconds = (estimate.get("stages") or {}).get("pretraining")
+    if unit == "minutes" and seconds:
+        amount = max(1, round(seconds / 60))
     draft().set(("pretraining", "budget"), {unit: amount})
