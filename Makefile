@@ -53,6 +53,7 @@ bench: $(STAMP)  ## beside the Hugging Face Trainer and MLflow; the stack
 	$(BIN)/python benchmarks/stack.py
 	$(BIN)/python benchmarks/experiments.py
 	$(BIN)/python benchmarks/dashboard.py
+	$(BIN)/python benchmarks/estimates.py
 
 docs: $(STAMP)  ## the generated references in docs/
 	$(BIN)/python docs/generate.py

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from backend.db.engine import Database
 from backend.db.tables import Experiment, Run
-from backend.estimates import Earlier, estimate
+from backend.estimates import Clock, estimate, shared_by
 from backend.idempotent import Answer
 from backend.problems import ProblemError, missing
 from backend.specs import check_spec
 from backend.store import experiments as store
-from backend.store.history import finished, vocabulary
+from backend.store.history import finished, speed, vocabulary
 from backend.store.ids import new_id
 from backend.store.jobs import restart, stop_run
 from backend.store.locks import get_run
@@ -31,7 +31,13 @@ from entromask.experiments import ExperimentSpec
 from entromask.experiments.cells import Cell
 from entromask.experiments.planning import Plan, PlannedRun, plan
 from entromask.glue.plan import plan as evaluation_plan
-from entromask.resources import ExperimentExtension, ExperimentPlan, NewExperiment, PlannedCell
+from entromask.resources import (
+    Estimate,
+    ExperimentExtension,
+    ExperimentPlan,
+    NewExperiment,
+    PlannedCell,
+)
 from entromask.spec import RunSpec, TrainedTokenizer
 from entromask.spec_errors import SpecError
 
@@ -100,10 +106,11 @@ def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
     """
     spec = ExperimentSpec.parse(data)
     found = planned(session, spec)
-    earlier = finished(session)
-    specs = {run.id: run.spec for run in found.runs}
-    cells = [_planned_cell(found, cell.key, specs, earlier) for cell in found.cells]
+    clock = Clock(finished(session), speed(session))
+    costs = _costs(found, clock)
+    cells = [_planned_cell(found, cell.key, costs) for cell in found.cells]
     new = {cell.key: len(cell.seeds) - cell.reused for cell in cells}
+    seconds = [costs[run.id].seconds for run in found.new]
     return ExperimentPlan(
         name=spec.name,
         cells=cells,
@@ -112,19 +119,38 @@ def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
         jobs=sum(2 + len(evaluation_plan(run.spec.evaluation)) for run in found.new),
         tokens=_total(cells, new, "tokens"),
         flops=_total(cells, new, "flops"),
-        seconds=_total(cells, new, "seconds"),
+        seconds=None if None in seconds else sum(filter(None, seconds)),
         warnings=list(_warnings(spec, found)),
     ).model_dump()
 
 
-def _planned_cell(
-    found: Plan, key: str, specs: Mapping[str, RunSpec], earlier: Sequence[Earlier]
-) -> PlannedCell:
+def _costs(found: Plan, clock: Clock) -> dict[str, Estimate]:
+    """What each run costs, by its id; what one does for all is counted once, with the first."""
+    specs = {run.id: run.spec for run in found.runs}
+    done = set(clock.shared)
+    costs: dict[str, Estimate] = {}
+    # By cell: the costs of its second run, which finds what the first has done for all. Further
+    # seeds cost the same, unless each has a teacher of its own.
+    later: dict[str, list[Estimate]] = {}
+    for run in found.runs:
+        before = later.setdefault(run.cell, [])
+        if len(before) > 1 and run.spec.teacher is None:
+            costs[run.id] = before[-1]
+            continue
+        teacher = specs.get(str(run.spec.teacher.run)) if run.spec.teacher is not None else None
+        of_teacher = teacher.data() if teacher is not None else None
+        costs[run.id] = estimate(run.spec, clock, of_teacher, done)
+        before.append(costs[run.id])
+        if not run.reused:
+            done |= shared_by(run.spec, of_teacher)
+    return costs
+
+
+def _planned_cell(found: Plan, key: str, costs: Mapping[str, Estimate]) -> PlannedCell:
     cell = next(cell for cell in found.cells if cell.key == key)
     runs = [run for run in found.runs if run.cell == key]
-    spec = runs[0].spec
-    teacher = specs.get(str(spec.teacher.run)) if spec.teacher is not None else None
-    cost = estimate(spec, earlier, teacher.data() if teacher is not None else None)
+    # The last run of a cell finds what the first has done for all.
+    cost = costs[runs[-1].id]
     return PlannedCell(
         **asdict(cell),
         seeds=[run.seed for run in runs],

@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from backend.estimates import estimate
+from backend.estimates import Clock, estimate
 from backend.specs import CheckedSpec, check_spec
-from backend.store.history import finished, has_group
+from backend.store.history import finished, has_group, speed
 from backend.store.locks import get_run
 from entromask.analysis.cautions import ENOUGH_SEEDS
 from entromask.compatibility import advice
@@ -32,7 +32,8 @@ def validate(session: Session, data: dict[str, Any]) -> dict[str, Any]:
     spec = checked.spec
     named = spec.teacher.run if spec.teacher is not None else None
     teacher = get_run(session, named) if named is not None else None
-    cost = estimate(spec, finished(session), teacher.spec if teacher is not None else None)
+    clock = Clock(finished(session), speed(session))
+    cost = estimate(spec, clock, teacher.spec if teacher is not None else None)
     seeds = has_group(session, spec.group_hash, spec.seed)
     return Validation(
         spec=spec.data(),

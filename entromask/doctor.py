@@ -160,6 +160,26 @@ def _cores(here: Settings) -> Iterator[Check]:
     )
 
 
+def _speed(here: Settings) -> Iterator[Check]:
+    from entromask.durations import measured_speed
+
+    speed = measured_speed()
+    if speed is None:
+        yield Check(
+            "Training speed",
+            "note",
+            "not measured: the time of a run is not known before one has finished",
+            "a worker measures it when it starts; or: python -m entromask.calibration",
+        )
+        return
+    flops, layer = speed.flops_per_second / 1e9, 1e3 * speed.layer_seconds
+    yield Check(
+        "Training speed",
+        "ok",
+        f"{flops:,.0f} GFLOP/s and {layer:.2g} ms a layer, measured on {speed.device}",
+    )
+
+
 def _home(here: Settings) -> Iterator[Check]:
     root = here.root
     existing = next(folder for folder in (root, *root.parents) if folder.exists())
@@ -234,6 +254,7 @@ _PARTS: tuple[Callable[[Settings], Iterator[Check]], ...] = (
     _redis,
     _gpu,
     _cores,
+    _speed,
     _home,
     _hub,
     _glue,

@@ -36,6 +36,7 @@ def results_of(
         tasks: the table of `evaluate`.
     """
     from entromask.analysis.diagnostics import warnings_for
+    from entromask.calibration import device_name
     from entromask.glue.evaluation import averages
     from entromask.masking.scoring import score_levels
 
@@ -75,6 +76,7 @@ def results_of(
             "masked_tokens": state.masked_tokens,
             "flops": state.flops,
             "seconds": state.seconds,
+            "device": device_name(),
             # A run of no steps has no speed.
             "tokens_per_second": tokens / max(1e-9, state.seconds) if state.step else None,
             **{f"scoring_{name}": value for name, value in trained.scoring.items()},

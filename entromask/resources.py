@@ -211,7 +211,10 @@ class Estimate(Resource):
     steps: int | None = None
     parameters: int | None = None
     flops: float | None = None
-    seconds: float | None = Field(None, description="of pretraining, from earlier runs' speed")
+    seconds: float | None = Field(None, description="of the whole run, on one worker")
+    stages: dict[str, float] = Field(
+        default_factory=dict, description="seconds by stage, of the stages whose time is known"
+    )
     basis: str = Field(description="what the figures rest on, in words")
 
 

@@ -14,8 +14,10 @@ import psutil
 from celery.worker import state as celery_state
 
 from backend.db.engine import Database
+from backend.queue import TRAIN
 from backend.store.workers import forget_worker, report_worker
 from entromask.disk import disk_room
+from entromask.durations import measured_speed
 from entromask.settings import settings
 from worker.patience import AWAY
 from worker.records import first_line
@@ -86,6 +88,8 @@ class Heartbeat:
             "gpus": gpus(),
             "versions": self._versions,
         }
+        if self._queue == TRAIN and (speed := measured_speed()) is not None:
+            state["speed"] = speed.data()
         with self._database.write() as session:
             report_worker(
                 session,

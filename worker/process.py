@@ -32,11 +32,13 @@ def job_context() -> ForkServerContext:
 
 
 def wait_until_warm(context: ForkServerContext) -> None:
-    """Returns once the server has imported everything: at once, but for a worker's first job.
+    """Returns once the server has imported everything and the machine's speed is measured.
+
+    At once, but for a worker's first job.
 
     To be called before a job is claimed: nobody renews its lease while a process waits to start.
     """
-    process = context.Process(target=job.nothing)
+    process = context.Process(target=job.measure)
     process.start()
     process.join()
 

@@ -12,6 +12,7 @@ import secrets
 import signal
 import socket
 import sys
+import threading
 from typing import Any
 
 from celery import signals
@@ -23,7 +24,7 @@ from worker import previews
 from worker.heartbeat import Heartbeat
 from worker.logs import set_up_logging
 from worker.patience import wait_for_servers
-from worker.process import job_context
+from worker.process import job_context, wait_until_warm
 from worker.supervisor import Supervisor
 
 _log = logging.getLogger("worker")
@@ -96,7 +97,10 @@ def _serve_jobs(worker_id: str, ending: mmap.mmap) -> None:
     def on_child(**_: Any) -> None:
         # Made here: what belongs to the database may not cross a fork.
         database = Database(settings().database)
-        child["supervisor"] = Supervisor(database, worker_id, job_context(), ending)
+        context = job_context()
+        child["supervisor"] = Supervisor(database, worker_id, context, ending)
+        # Before any job comes: the first estimate rests on the speed that is measured.
+        threading.Thread(target=wait_until_warm, args=(context,), daemon=True).start()
 
     def run_job(job_id: str) -> None:
         child["supervisor"].run(job_id)

@@ -113,9 +113,13 @@ def _show_plan(planned: ExperimentPlan, stream: Any) -> None:
         tokens = "" if planned.tokens is None else f" and {planned.tokens:,} tokens"
         lines.append(f"{planned.flops:.2e} FLOPs{tokens} of pretraining")
     if planned.seconds is not None:
-        lines.append(f"about {duration(planned.seconds)} of pretraining on one worker")
+        lines.append(
+            f"about {duration(planned.seconds)} on one worker, with evaluation, scoring and floors"
+        )
     else:
-        lines.append("no earlier runs of these shapes tell how long it will take")
+        lines.append(
+            "how long it will take is not known: a worker measures its machine when it starts"
+        )
     print("; ".join(lines), file=stream)
     for warning in planned.warnings:
         print(f"note: {plain(warning)}", file=sys.stderr)

@@ -75,7 +75,13 @@ def _show(found: Validation, spec: Path, as_json: bool) -> None:
         if value is not None:
             print(f"{name:<12}{style.format(value)}")
     if estimate.seconds is not None:
-        print(f"{'time':<12}about {duration(estimate.seconds)} of pretraining")
+        print(f"{'time':<12}about {duration(estimate.seconds)}{_by_stage(estimate.stages)}")
     print(f"{'basis':<12}{estimate.basis}")
     for warning in found.warnings:
         print(f"warning: {plain(warning)}", file=sys.stderr)
+
+
+def _by_stage(stages: dict[str, float]) -> str:
+    """The stages that take longer than a second, in brackets."""
+    parts = [f"{stage} {duration(took)}" for stage, took in stages.items() if took >= 1]
+    return f" ({', '.join(parts)})" if parts else ""

@@ -86,7 +86,9 @@ class PlannedCell(Resource):
     reused: int = Field(description="runs that exist already")
     tokens: int | None = None
     flops: float | None = None
-    seconds: float | None = Field(None, description="of one pretraining, from earlier runs' speed")
+    seconds: float | None = Field(
+        None, description="of one run, without what runs before it have done already"
+    )
 
 
 class ExperimentPlan(Resource):
@@ -100,5 +102,5 @@ class ExperimentPlan(Resource):
     jobs: int = Field(description="pieces of work of the new runs, as workers take them")
     tokens: int | None = Field(None, description="of pretraining, of all new runs")
     flops: float | None = Field(None, description="of pretraining, of all new runs")
-    seconds: float | None = Field(None, description="of pretraining, on one worker")
+    seconds: float | None = Field(None, description="of all new runs, on one worker")
     warnings: list[str]

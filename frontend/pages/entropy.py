@@ -19,6 +19,7 @@ from frontend.parts.entropy.previews import Preview, about_one_model, ask, ask_a
 from frontend.parts.entropy.spans import Span, hidden
 from frontend.parts.entropy.token_map import Pane, selection, token_map
 from frontend.parts.known import known
+from frontend.parts.value_fields import text_field
 from frontend.session import client, guarded, literal
 
 SAMPLE = (
@@ -38,22 +39,27 @@ def text_input() -> str:
     asked = st.query_params.get("text")
     if asked is not None and asked != st.session_state.get(_SEEN):
         st.session_state[_TEXT] = asked[:_LONGEST]
-    st.session_state.setdefault(_TEXT, SAMPLE)
-    text = st.text_area(
+    text: str = st.session_state.setdefault(_TEXT, SAMPLE)
+    text_field(
+        "text",
         "Text",
-        key=_TEXT,
+        text,
+        _take_text,
+        lines=True,
         height=100,
         max_chars=_LONGEST,
-        persist_state="session",
         help="at most 4,096 tokens; a text longer than a model's rows is read in windows",
     )
-    text = text or ""
     if text != SAMPLE and len(text) <= _LONGEST_IN_URL:
         st.query_params["text"] = text
     else:
         st.query_params.pop("text", None)
     st.session_state[_SEEN] = st.query_params.get("text")
     return text
+
+
+def _take_text(typed: str | None) -> None:
+    st.session_state[_TEXT] = typed or ""
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,12 @@ from frontend.parts.submit.submission import (
     refusal,
     submit_button,
 )
+from frontend.parts.value_fields import text_field
 from frontend.parts.yaml_editor import yaml_editor
 from frontend.routes import link
 from frontend.session import client, guarded, literal
+
+_SAMPLE = "sample_sentence"
 
 
 def begin() -> None:
@@ -137,10 +140,15 @@ def picture(form: Form, lists: Catalogue) -> None:
     given = isinstance(rate, float) and 0 < rate < 1
     drawing = st.container()
     with st.popover("Another sentence", type="tertiary"):
-        text = st.text_area("Sample sentence", SENTENCE, key="sample", persist_state="session")
+        text = st.session_state.setdefault(_SAMPLE, SENTENCE)
+        text_field("sample", "Sample sentence", text, _take_sample, lines=True)
     text = text.strip() or SENTENCE
     with drawing:
         miniature(Ask(text, model.reference, preset.name, rate if given else None), scored)
+
+
+def _take_sample(typed: str) -> None:
+    st.session_state[_SAMPLE] = typed
 
 
 def problems(shown: Draft, errors: list[ProblemEntry]) -> list[tuple[int | None, str]]:

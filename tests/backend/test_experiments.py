@@ -14,6 +14,8 @@ from backend.db.engine import Database
 from backend.db.tables import Job, Run
 from backend.store import jobs
 from backend.store.runs import keep_results
+from backend.store.workers import report_worker
+from entromask.durations import Speed
 from entromask.resources import Experiment, ExperimentPlan, ExperimentSummary
 from entromask.settings import settings
 from entromask.spec import RunSpec
@@ -135,6 +137,29 @@ def test_a_plan_tells_counts_and_costs_and_stores_nothing(api: TestClient) -> No
     assert any("2 of at least 3 pretraining seeds" in warning for warning in found.warnings)
     assert api.get("/v1/experiments").json()["data"] == []
     assert api.get("/v1/runs").json()["data"] == []
+
+
+def test_a_plan_tells_the_time_of_all_its_runs_with_what_one_does_for_all_counted_once(
+    api: TestClient, database: Database
+) -> None:
+    def planned(seeds: list[int]) -> ExperimentPlan:
+        spec = SPEC | {"controls": False, "seeds": seeds}
+        answer = api.post("/v1/experiments", params={"validate_only": "true"}, json={"spec": spec})
+        return ExperimentPlan.model_validate(answer.json())
+
+    assert planned([0]).seconds is None
+    state = {"speed": Speed("a processor", 1e-3, 1e10).data()}
+    with database.write() as session:
+        report_worker(session, "w1", host="h", pid=1, queue="train", state=state)
+    one, two, four = (planned(list(range(count))) for count in (1, 2, 4))
+    times = [found.seconds for found in (one, two, four)]
+    assert None not in times
+    first, second, fourth = (float(seconds or 0) for seconds in times)
+    # The teacher, its scores and the floors are those of the first seed.
+    assert first > second - first > 0
+    assert fourth - second == pytest.approx(2 * (second - first))
+    cells = [cell.seconds or 0 for cell in four.cells if cell.role != "teacher"]
+    assert sum(cells) == pytest.approx(second - first)
 
 
 def test_a_second_experiment_takes_over_what_has_succeeded(

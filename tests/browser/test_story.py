@@ -77,7 +77,8 @@ def test_a_run_is_submitted_by_form_and_watched_to_its_end(tab: Tab, api: Client
     editor = page.locator("textarea[aria-label^='The run']")
     editor.fill(_YAML)
     # The form follows the text, and the text the form.
-    expect(page.get_by_label("Name", exact=True)).to_have_value("from the form")
+    # The field before is behind the new one until the script has ended.
+    expect(page.get_by_label("Name", exact=True).first).to_have_value("from the form")
     preset = page.get_by_role("combobox", name=re.compile("Masking preset"))
     preset.fill("self-entropy-sample")
     preset.press("Enter")

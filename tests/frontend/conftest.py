@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 import frontend
 from frontend import session
+from frontend.parts.value_fields import name_of
 from frontend.routes import ROUTES
 from tests.frontend.fake import FakeClient
 
@@ -23,13 +25,25 @@ def open_page(monkeypatch: pytest.MonkeyPatch) -> Open:
 
     def opened(name: str, fake: FakeClient, **query: str) -> AppTest:
         monkeypatch.setattr(session, "connect", lambda key: fake)
-        app = AppTest.from_file(APP, default_timeout=30)
+        app = AppTest.from_file(APP, default_timeout=180)
         app.switch_page(ROUTES[name].script)
         for key, value in query.items():
             app.query_params[key] = value
         return app.run()
 
     return opened
+
+
+def field(widgets: Any, name: str) -> Any:
+    """The one widget of a kind, such as `app.text_input`, that belongs to a field.
+
+    Raises:
+        KeyError: there is none.
+    """
+    found = [one for one in widgets if one.key is not None and name_of(one.key) == name]
+    if len(found) != 1:
+        raise KeyError(name)
+    return found[0]
 
 
 def words(app: AppTest) -> str:

@@ -9,7 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from entromask.resources import MetricHistory, Run
-from tests.frontend.conftest import Open, words
+from tests.frontend.conftest import Open, field, words
 from tests.frontend.fake import FakeClient, a_run
 from tests.frontend.samples import comparison, history
 
@@ -147,11 +147,11 @@ def test_a_baseline_is_named_by_any_run_of_its_method(open_page: Open) -> None:
     fake = fake_of(A, B, seed)
     app = open_page("compare", fake, runs=f"{A.id},{B.id},{seed.id}", baseline=seed.id)
     assert both(fake)[-1]["baseline"] == A.id
-    assert app.selectbox(key="chosen_baseline").value == A.id
-    app.selectbox(key="chosen_baseline").set_value(B.id).run()
+    assert field(app.selectbox, "chosen_baseline").value == A.id
+    field(app.selectbox, "chosen_baseline").set_value(B.id).run()
     assert app.query_params["baseline"] == B.id
     assert both(fake)[-1]["baseline"] == B.id
-    app.selectbox(key="chosen_baseline").set_value("").run()
+    field(app.selectbox, "chosen_baseline").set_value("").run()
     assert "baseline" not in app.query_params
 
 
@@ -178,10 +178,10 @@ def test_groups_are_compared_with_all_their_seeds(open_page: Open) -> None:
 def test_runs_become_their_groups_and_back(open_page: Open) -> None:
     seed = a_run(3, name="random", spec={"seed": 1})
     app = open_page("compare", fake_of(A, B, seed), runs=A.id)
-    app.button_group(key="by").set_value("methods, with all their seeds").run()
+    field(app.button_group, "by").set_value("methods, with all their seeds").run()
     assert app.query_params["groups"] == A.group_hash
     assert "runs" not in app.query_params
-    app.button_group(key="by").set_value("single runs").run()
+    field(app.button_group, "by").set_value("single runs").run()
     assert app.query_params["runs"] == f"{seed.id},{A.id}"
 
 

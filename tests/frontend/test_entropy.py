@@ -14,7 +14,7 @@ from entromask.resources import Artifact
 from entromask.rest.errors import ApiError
 from frontend.parts.entropy.token_map import _name
 from tests.frontend.a_preview import a_model, a_preview
-from tests.frontend.conftest import Open, words
+from tests.frontend.conftest import Open, field, words
 from tests.frontend.fake import FakeClient, a_run
 
 ONE, TWO = a_model(1), a_model(2)
@@ -132,11 +132,11 @@ def test_an_empty_text_is_not_sent(open_page: Open, text: str) -> None:
 
 def test_without_a_chosen_model_it_asks_for_one(open_page: Open) -> None:
     app = open_page("entropy", with_models(ONE))
-    app.multiselect("entropy_models").set_value([]).run()
+    field(app.multiselect, "models").set_value([]).run()
     assert not app.exception
     assert "Choose a model" in words(app)
     app.run()
-    assert app.multiselect("entropy_models").value == []
+    assert field(app.multiselect, "models").value == []
 
 
 def test_markup_in_text_and_names_is_shown_as_it_is(open_page: Open) -> None:
@@ -334,7 +334,7 @@ def test_a_run_without_a_checkpoint_says_so(open_page: Open) -> None:
 def test_many_models_are_listed_and_few_are_shown(open_page: Open) -> None:
     app = open_page("entropy", with_models(*[a_model(number) for number in range(1, 400)]))
     assert not app.exception
-    assert len(app.multiselect("entropy_models").options) == 200
+    assert len(field(app.multiselect, "models").options) == 200
     assert len(component(app, "token_map")["panes"]) == 2
 
 

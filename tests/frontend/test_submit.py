@@ -16,7 +16,9 @@ from entromask.presets import MASKING_PRESETS
 from entromask.resources import Corpus, Estimate, Model, ProblemEntry, Run, Task, Validation
 from entromask.spec import RunSpec, SpecError
 from frontend.parts.submit.draft import Draft
-from tests.frontend.conftest import Open, words
+from frontend.parts.submit.spec_form import UNSET
+from frontend.parts.value_fields import name_of
+from tests.frontend.conftest import Open, field, words
 from tests.frontend.fake import NOW, FakeClient, a_run
 
 
@@ -74,7 +76,13 @@ def _validate(spec: dict[str, Any]) -> Validation:
         spec=resolved.data(),
         spec_hash="a",
         group_hash="b",
-        estimate=Estimate(tokens=4_915_200, steps=600, seconds=240, basis="steps from the budget"),
+        estimate=Estimate(
+            tokens=4_915_200,
+            steps=600,
+            seconds=300,
+            stages={"preparing": 10, "pretraining": 240, "evaluating": 50},
+            basis="steps from the budget",
+        ),
         warnings=["few tokens"],
     )
 
@@ -108,12 +116,12 @@ def reds(app: AppTest) -> list[str]:
 
 
 def choose(app: AppTest, key: str, value: Any) -> AppTest:
-    app.selectbox(key=key).set_value(value)
+    field(app.selectbox, key).set_value(value)
     return app.run()
 
 
 def fill(app: AppTest, key: str, value: str) -> AppTest:
-    app.text_input(key=key).set_value(value)
+    field(app.text_input, key).set_value(value)
     return app.run()
 
 
@@ -125,8 +133,8 @@ def pressed(app: AppTest, key: str) -> AppTest:
 def test_a_new_form_is_a_small_run_that_can_be_submitted(open_page: Open) -> None:
     app = open_page("submit", Service())
     assert not app.exception
-    assert app.selectbox(key="spec.masking.preset").value == "random"
-    assert app.multiselect(key="spec.evaluation.tasks").value == ["demo-order", "demo-pair"]
+    assert field(app.selectbox, "spec.masking.preset").value == "random"
+    assert field(app.multiselect, "spec.evaluation.tasks").value == ["demo-order", "demo-pair"]
     assert not app.button(key="submit").disabled
     assert "4.92 M" in words(app)
     assert "Few tokens" in words(app)
@@ -192,7 +200,7 @@ def test_a_choice_changes_the_yaml_and_a_name_that_was_the_presets_follows(open_
 
 
 def test_every_preset_can_be_chosen(open_page: Open) -> None:
-    preset = open_page("submit", Service()).selectbox(key="spec.masking.preset")
+    preset = field(open_page("submit", Service()).selectbox, "spec.masking.preset")
     assert set(preset.options) >= set(MASKING_PRESETS)
 
 
@@ -212,11 +220,11 @@ def test_distillation_is_switched_on_and_set_in_step_with_the_yaml(open_page: Op
     assert "temperature: 1.5" in editor(app)["text"]
     assert not app.button(key="submit").disabled
     type_yaml(app, draft(app).text.replace("positions: all", "refresh: cached"))
-    assert app.selectbox(key="spec.distillation.refresh").value == "cached"
-    assert app.selectbox(key="spec.distillation.positions").value is None
-    choose(app, "spec.distillation", None)
+    assert field(app.selectbox, "spec.distillation.refresh").value == "cached"
+    assert field(app.selectbox, "spec.distillation.positions").value == UNSET
+    choose(app, "spec.distillation", UNSET)
     assert "distillation" not in draft(app).data
-    assert not any(box.key == "spec.distillation.refresh" for box in app.selectbox)
+    assert not any(name_of(box.key) == "spec.distillation.refresh" for box in app.selectbox)
 
 
 def test_distillation_that_is_refused_is_told_at_its_field(open_page: Open) -> None:
@@ -224,12 +232,12 @@ def test_distillation_that_is_refused_is_told_at_its_field(open_page: Open) -> N
     type_yaml(app, "teacher: {hub: a/b}\ndistillation: {weight: 5, top_k: 9000}")
     assert any("less than or equal to 1" in one for one in reds(app))
     fill(app, "spec.distillation.weight", "")
-    assert app.text_input(key="spec.distillation.weight").placeholder == "0.5 (default)"
+    assert field(app.text_input, "spec.distillation.weight").placeholder == "0.5 (default)"
     assert draft(app).data["distillation"] == {"top_k": 9000}
     fill(app, "spec.distillation.top_k", "")
     # Without any key of its own it is still on, with its defaults.
     assert draft(app).data["distillation"] == {}
-    assert app.selectbox(key="spec.distillation").value == "from the teacher"
+    assert field(app.selectbox, "spec.distillation").value == "from the teacher"
     assert not app.button(key="submit").disabled
 
 
@@ -251,15 +259,15 @@ def test_unit_refresh_and_a_rate_schedule_are_parts_of_the_masking(open_page: Op
     fill(app, "spec.masking.rate.start", "0.4")
     choose(app, "spec.masking.rate.schedule", "cyclic")
     fill(app, "spec.masking.rate.cycles", "2")
-    assert app.text_input(key="spec.masking.rate").value == (
+    assert field(app.text_input, "spec.masking.rate").value == (
         "{schedule: cyclic, start: 0.4, end: 0.15, cycles: 2}"
     )
     fill(app, "spec.masking.rate.start", "4")
     assert any("less than 1" in one for one in reds(app))
     fill(app, "spec.masking.rate", "0.2")
-    assert app.selectbox(key="spec.masking.rate.schedule").value is None
+    assert field(app.selectbox, "spec.masking.rate.schedule").value == UNSET
     choose(app, "spec.masking.rate.schedule", "cosine")
-    choose(app, "spec.masking.rate.schedule", None)
+    choose(app, "spec.masking.rate.schedule", UNSET)
     assert "rate" not in draft(app).data["masking"]
     assert not app.exception
 
@@ -272,14 +280,14 @@ def test_the_yaml_changes_the_form(open_page: Open) -> None:
     )
     type_yaml(app, text)
     assert not app.exception
-    assert app.text_input(key="spec.name").value == "typed"
-    assert app.text_input(key="submit.seeds").value == "3"
-    assert app.text_input(key="spec.corpus.name").value == "a/b"
-    assert app.selectbox(key="spec.model.size").value == "base"
-    assert app.text_input(key="spec.masking.rate").value == "0.2"
-    assert app.selectbox(key="submit.budget").value == "epochs"
-    assert app.text_input(key="spec.pretraining.budget.epochs").value == "2.5"
-    assert app.multiselect(key="spec.evaluation.tasks").value == ["rte"]
+    assert field(app.text_input, "spec.name").value == "typed"
+    assert field(app.text_input, "submit.seeds").value == "3"
+    assert field(app.text_input, "spec.corpus.name").value == "a/b"
+    assert field(app.selectbox, "spec.model.size").value == "base"
+    assert field(app.text_input, "spec.masking.rate").value == "0.2"
+    assert field(app.selectbox, "submit.budget").value == "epochs"
+    assert field(app.text_input, "spec.pretraining.budget.epochs").value == "2.5"
+    assert field(app.multiselect, "spec.evaluation.tasks").value == ["rte"]
     assert draft(app).text == text
 
 
@@ -296,8 +304,8 @@ def test_broken_yaml_is_told_with_its_line_and_destroys_nothing(open_page: Open)
     assert not app.exception
     assert any("Line 2, column" in one for one in reds(app))
     assert [mark["line"] for mark in editor(app)["marks"]] == [2]
-    assert app.text_input(key="spec.name").value == "mine"
-    assert app.selectbox(key="spec.masking.preset").value == "random"
+    assert field(app.text_input, "spec.name").value == "mine"
+    assert field(app.selectbox, "spec.masking.preset").value == "random"
     assert app.button(key="submit").disabled
     fill(app, "spec.name", "other")
     assert editor(app)["text"] == "name: mine\nmasking: ["
@@ -319,9 +327,9 @@ def test_what_is_refused_is_told_at_its_field_and_its_line(open_page: Open) -> N
 def test_something_wrong_inside_a_drawer_opens_it(open_page: Open) -> None:
     app = open_page("submit", Service())
     with pytest.raises(KeyError):
-        app.text_input(key="spec.pretraining.batch_size")
+        field(app.text_input, "spec.pretraining.batch_size")
     type_yaml(app, "pretraining: {batch_size: none}")
-    assert app.text_input(key="spec.pretraining.batch_size").value == "none"
+    assert field(app.text_input, "spec.pretraining.batch_size").value == "none"
     assert any("valid integer" in one for one in reds(app))
 
 
@@ -333,6 +341,7 @@ def test_something_wrong_inside_a_drawer_opens_it(open_page: Open) -> None:
         "corpus: {source: elsewhere}\nmodel: {size: {a: 1}}\nevaluation: {tasks: [1, {a: b}]}",
         "pretraining: {budget: {steps: 1, tokens: 2}}\nteacher: {}\ntokenizer: {source: x}",
         "masking: {preset: nope, rate: {schedule: linear}, corruption: [1, 0]}\nname: [a]",
+        "evaluation: {tasks: [rte, rte]}\ncorpus: {source: ''}\nmodel: {size: ''}",
         "pretraining: {budget: 3}\nmodel: {init: {}}\ndistillation: 5\nmasking: {preset: [1]}",
     ],
 )
@@ -363,7 +372,7 @@ def test_every_drawer_opens_in_every_corner(open_page: Open) -> None:
     assert draft(app).data["masking"]["temperature"] == 2
     assert draft(app).data["evaluation"]["floor"] is False
     assert draft(app).data["tokenizer"] == {"source": "hub", "name": "a/b"}
-    choose(app, "spec.evaluation.floor", None)
+    choose(app, "spec.evaluation.floor", UNSET)
     assert "floor" not in draft(app).data["evaluation"]
 
 
@@ -374,7 +383,7 @@ def test_a_model_to_continue_from_brings_its_shape(open_page: Open) -> None:
     app.run()
     choose(app, "spec.model.init", f"run:{run.id}")
     assert draft(app).data["model"] == {"init": {"run": run.id}}
-    assert app.selectbox(key="spec.model.size").disabled
+    assert field(app.selectbox, "spec.model.size").disabled
 
 
 @pytest.mark.parametrize("init", ["teacher-complete", "teacher-embeddings"])
@@ -387,10 +396,10 @@ def test_weights_may_begin_with_the_teachers_and_keep_the_shape(open_page: Open,
     assert any("needs a teacher" in one for one in reds(app))
     choose(app, "spec.teacher", f"run:{run.id}")
     assert draft(app).data["model"] == {"architecture": "modernbert", "size": "tiny", "init": init}
-    assert app.selectbox(key="spec.model.init").value == init
-    assert not app.selectbox(key="spec.model.size").disabled
+    assert field(app.selectbox, "spec.model.init").value == init
+    assert not field(app.selectbox, "spec.model.size").disabled
     assert not app.button(key="submit").disabled
-    choose(app, "spec.model.init", None)
+    choose(app, "spec.model.init", UNSET)
     assert "init" not in draft(app).data["model"]
 
 
@@ -398,7 +407,7 @@ def test_a_checkpoint_of_a_run_is_shown_with_its_step(open_page: Open) -> None:
     run = a_run(1, "running")
     app = open_page("submit", Service(run))
     type_yaml(app, f"teacher: {{run: {run.id}, checkpoint: 300}}")
-    assert app.selectbox(key="spec.teacher").value == f"run:{run.id}@300"
+    assert field(app.selectbox, "spec.teacher").value == f"run:{run.id}@300"
     assert not app.button(key="submit").disabled
 
 
@@ -449,7 +458,7 @@ def test_an_uploaded_file_becomes_the_corpus(open_page: Open) -> None:
     assert not app.exception
     assert files == [("my_books.txt", b"Once.", "my books.txt")]
     assert draft(app).data["corpus"] == {"source": "upload", "id": "corpus_1"}
-    assert app.selectbox(key="spec.corpus.id").value == "corpus_1"
+    assert field(app.selectbox, "spec.corpus.id").value == "corpus_1"
     assert not app.button(key="submit").disabled
 
 
@@ -533,8 +542,8 @@ def test_a_clone_is_what_differs_from_the_defaults(open_page: Open) -> None:
     assert draft(app).data["masking"] == {"preset": "frequency"}
     assert draft(app).data["tags"] == ["mine"]
     assert "learning_rate" not in draft(app).text
-    assert app.text_input(key="submit.seeds").value == "4"
-    assert app.selectbox(key="submit.priority").value == 3
+    assert field(app.text_input, "submit.seeds").value == "4"
+    assert field(app.selectbox, "submit.priority").value == 3
     assert RunSpec.parse(draft(app).data).group_hash == run.group_hash
 
 
@@ -577,9 +586,9 @@ def test_a_run_to_clone_that_is_gone_is_told_and_the_form_is_there(open_page: Op
 
 def test_a_preset_in_the_url_is_chosen_once(open_page: Open) -> None:
     app = open_page("submit", Service(), preset="frequency")
-    assert app.selectbox(key="spec.masking.preset").value == "frequency"
+    assert field(app.selectbox, "spec.masking.preset").value == "frequency"
     choose(app, "spec.masking.preset", "random")
-    assert app.selectbox(key="spec.masking.preset").value == "random"
+    assert field(app.selectbox, "spec.masking.preset").value == "random"
 
 
 def test_what_was_typed_survives_another_page(open_page: Open) -> None:
@@ -588,8 +597,8 @@ def test_what_was_typed_survives_another_page(open_page: Open) -> None:
     type_yaml(app, draft(app).text + "# still here\n")
     app.switch_page("pages/runs.py").run()
     app.switch_page("pages/submit.py").run()
-    assert app.text_input(key="spec.name").value == "mine"
-    assert app.text_input(key="submit.notes").value == "why"
+    assert field(app.text_input, "spec.name").value == "mine"
+    assert field(app.text_input, "submit.notes").value == "why"
     assert "# still here" in editor(app)["text"]
 
 
@@ -605,7 +614,7 @@ def test_with_the_api_away_it_says_so_and_keeps_what_is_typed(open_page: Open) -
     service.away = False
     app.run()
     assert not app.error
-    assert app.text_input(key="spec.name").value == "typed meanwhile"
+    assert field(app.text_input, "spec.name").value == "typed meanwhile"
     assert draft(app).data["seed"] == 5
     assert not app.button(key="submit").disabled
 
@@ -628,12 +637,12 @@ def test_a_key_is_asked_for_and_the_form_stays(open_page: Open) -> None:
     error = ApiError("who are you", None, status=401, code="unauthorized")
     app = open_page("submit", Service(validate_run=error))
     assert any("API key" in one.label for one in app.text_input)
-    assert app.text_input(key="spec.name").value == "random"
+    assert field(app.text_input, "spec.name").value == "random"
 
 
 def test_many_models_and_markup_in_their_names_are_shown_as_they_are(open_page: Open) -> None:
     runs = [a_run(number, name=f"<b>{number}</b> *x*") for number in range(300)]
     app = open_page("submit", Service(*runs))
     assert not app.exception
-    assert len(app.selectbox(key="spec.teacher").options) == 200
+    assert len(field(app.selectbox, "spec.teacher").options) == 1 + 200
     assert "<b>299</b>" not in "".join(one.value for one in app.caption)

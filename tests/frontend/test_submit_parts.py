@@ -68,7 +68,7 @@ def test_an_estimate_of_several_runs_multiplies_what_grows() -> None:
     found = {row[0]: row[1:] for row in rows(COST, 3)}
     assert found["Optimizer steps"] == ["600", "1,800"]
     assert found["Parameters"] == ["1.35 M", "1.35 M"]
-    assert found["Time of pretraining"] == ["about 4:00", "about 12:00"]
+    assert found["Time on one worker"] == ["about 4:00", "about 12:00"]
 
 
 def test_what_is_not_known_has_no_row() -> None:

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 import entromask
-from backend.store import feed, metrics, workers
+from backend.store import feed, history, metrics, workers
+from entromask.durations import measured_speed
 from entromask.settings import settings
 from tests.entromask.runs import events, small_spec, weights
 from tests.worker.stack import Stack, family, is_alive
@@ -36,6 +37,20 @@ def undisturbed(stack: Stack, folder: Path, **parts: Any) -> bytes:
     return weights(entromask.run(small_spec(stack.corpus, **parts), output=folder).folder)
 
 
+def test_a_worker_tells_its_speed_before_any_job(stack: Stack) -> None:
+    stack.start()
+
+    def told() -> Any:
+        with stack.database.read() as session:
+            return history.speed(session)
+
+    speed = stack.until(told, "the worker has measured its machine")
+    assert speed.device
+    assert speed.flops_per_second > 1e6
+    # The next worker of this machine reads it.
+    assert measured_speed() == speed
+
+
 def test_a_run_is_done_as_without_a_server(stack: Stack, tmp_path: Path) -> None:
     worker = stack.start()
     run_id = stack.submit()
@@ -47,10 +62,10 @@ def test_a_run_is_done_as_without_a_server(stack: Stack, tmp_path: Path) -> None
     stages = [e["message"] for e in events(stack.folder(run_id)) if e["type"] == "stage"]
     assert stages == ["preparing", "pretraining", "reporting"]
     with stack.database.read() as session:
-        history = metrics.history(session, run_id, ["training_loss"], 100)["training_loss"]
+        measured = metrics.history(session, run_id, ["training_loss"], 100)["training_loss"]
         stored = feed.events_after(session, run_id, 0, 1000)
         [(seen, _)] = workers.list_workers(session, 60)
-    assert history["steps"] == [10, 20, 30]
+    assert measured["steps"] == [10, 20, 30]
     assert [event.seq for event in stored] == list(range(1, len(stored) + 1))
     assert stored[-1].data["type"] == "done"
     assert seen.state["memory"]["total"] > seen.state["memory"]["used"] > 0
@@ -79,8 +94,8 @@ def test_a_killed_process_is_followed_by_another_that_ends_alike(
     assert any(event["type"] == "resumed" for event in events(stack.folder(run_id)))
     assert weights(stack.folder(run_id)) == undisturbed(stack, tmp_path / "alone", **LONG)
     with stack.database.read() as session:
-        history = metrics.history(session, run_id, ["training_loss"], 1000)["training_loss"]
-    assert history["steps"] == list(range(10, 301, 10))
+        measured = metrics.history(session, run_id, ["training_loss"], 1000)["training_loss"]
+    assert measured["steps"] == list(range(10, 301, 10))
 
 
 def test_a_cancelled_run_leaves_a_checkpoint_from_which_it_continues(

@@ -10,6 +10,7 @@ import streamlit as st
 from entromask.client import ApiError
 from entromask.resources import OVER, Page, Run
 from frontend.parts.compare.methods import Method, methods_of
+from frontend.parts.value_fields import multiselect_field, select_field, switch_field
 from frontend.session import client, literal
 
 _RUNS, _GROUPS = "single runs", "methods, with all their seeds"
@@ -31,14 +32,8 @@ def put(name: str, values: Sequence[str]) -> None:
 
 def chosen(latest: Page[Run]) -> list[Run]:
     """The fields that choose runs or groups; the runs that are chosen."""
-    st.session_state["by"] = _GROUPS if "groups" in st.query_params else _RUNS
-    st.segmented_control(
-        "Compare",
-        (_RUNS, _GROUPS),
-        key="by",
-        on_change=partial(_switch, latest),
-        required=True,
-    )
+    by = _GROUPS if "groups" in st.query_params else _RUNS
+    switch_field("by", "Compare", (_RUNS, _GROUPS), by, partial(_switch, latest))
     if "groups" in st.query_params:
         return _groups(latest)
     found = {run.id: run for run in latest.data}
@@ -86,15 +81,14 @@ def _choose(
     name: str, label: str, values: list[str], options: list[str], words: Callable[[str], str]
 ) -> None:
     """A field whose value is a parameter of the URL."""
-    key = f"chosen_{name}"
-    st.session_state[key] = values
-    st.multiselect(
+    multiselect_field(
+        f"chosen_{name}",
         label,
         options,
-        key=key,
-        format_func=words,
+        values,
+        lambda chosen: put(name, chosen),
+        words=words,
         placeholder="type to search the latest that have succeeded",
-        on_change=lambda: put(name, st.session_state[key]),
         select_all=False,
     )
 
@@ -123,10 +117,10 @@ def _run(id_: str, found: dict[str, Run]) -> Run:
     return kept[id_]
 
 
-def _switch(latest: Page[Run]) -> None:
+def _switch(latest: Page[Run], by: str) -> None:
     """From runs to their groups, and back."""
     by_id = {run.id: run for run in latest.data} | st.session_state.get("compare_runs", {})
-    if st.session_state["by"] == _GROUPS:
+    if by == _GROUPS:
         runs = [by_id[id_] for id_ in asked("runs") if id_ in by_id]
         st.query_params.pop("runs", None)
         st.query_params["groups"] = ",".join(dict.fromkeys(run.group_hash for run in runs))
@@ -162,18 +156,13 @@ def choose_baseline(methods: list[Method]) -> None:
     able = baselines(methods)
     if len(able) < 2:
         return
-    st.session_state["chosen_baseline"] = baseline(methods) or ""
-
-    def choose() -> None:
-        key = st.session_state["chosen_baseline"]
-        put("baseline", [key] if key else [])
-
-    st.selectbox(
+    select_field(
+        "chosen_baseline",
         "Differences to",
         ["", *able],
-        key="chosen_baseline",
-        format_func=lambda key: able.get(key, "none"),
+        baseline(methods) or "",
+        lambda key: put("baseline", [key] if key else []),
+        words=lambda key: able.get(key, "none"),
         help="the baseline: the table then shows how the others differ from it",
-        on_change=choose,
         width=340,
     )

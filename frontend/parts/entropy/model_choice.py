@@ -16,6 +16,7 @@ import streamlit as st
 
 from entromask.errors import EntromaskError
 from entromask.resources import OVER, Run
+from frontend.parts.value_fields import multiselect_field
 from frontend.parts.words import ago
 from frontend.routes import link
 from frontend.session import client, guarded, literal
@@ -48,17 +49,19 @@ def choose() -> list[Choice]:
     labels = _labels(list(offered.values()))
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     if offered:
-        left.multiselect(
-            "Models and checkpoints",
-            list(offered),
-            key=_KEY,
-            format_func=lambda id_: labels.get(id_, id_),
-            max_selections=MOST,
-            select_all=False,
-            persist_state="session",
-            placeholder="Choose the models that read the text",
-            wrap=True,
-        )
+        with left:
+            multiselect_field(
+                "models",
+                "Models and checkpoints",
+                list(offered),
+                chosen,
+                _take,
+                words=lambda id_: labels.get(id_, id_),
+                max_selections=MOST,
+                select_all=False,
+                placeholder="Choose the models that read the text",
+                wrap=True,
+            )
     if right.button(
         "Add a checkpoint", key="add_checkpoint", help="of any run, also while it runs"
     ):
@@ -98,6 +101,10 @@ def _write_url() -> None:
     if st.query_params.get_all("model") != ids:
         st.query_params["model"] = ids
     st.session_state[_SEEN] = ids
+
+
+def _take(ids: list[str]) -> None:
+    st.session_state[_KEY] = list(ids)
 
 
 def _add(id_: str) -> None:

@@ -42,7 +42,7 @@ def counts(plan: ExperimentPlan) -> str:
     if cost:
         sentences.append(f"Pretraining takes {' and '.join(cost)}")
     if plan.seconds is not None and plan.new:
-        sentences.append(f"Pretraining takes about {duration(plan.seconds)} on one worker")
+        sentences.append(f"All of it takes about {duration(plan.seconds)} on one worker")
     elif plan.new:
         sentences.append("No earlier runs of these shapes tell how long it will take")
     return f"{'. '.join(sentences)}."

@@ -18,6 +18,9 @@ def estimate(found: Validation, runs: int) -> None:
     lines = rows(found.estimate, runs)
     if lines:
         table(head, lines, numbers=range(1, len(head)))
+    parts = [f"{stage} {duration(took)}" for stage, took in found.estimate.stages.items() if took]
+    if parts:
+        st.caption(literal(f"Time by stage: {', '.join(parts)}."))
     basis = found.estimate.basis
     st.caption(literal(f"{basis[:1].upper()}{basis[1:]}.".replace("..", ".")))
     if found.warnings:
@@ -37,7 +40,7 @@ def rows(cost: Estimate, runs: int) -> list[Sequence[str]]:
         ("Optimizer steps", cost.steps, exact, True),
         ("Parameters", cost.parameters, lambda value: amount(value, 3), False),
         ("FLOPs of pretraining", cost.flops, lambda value: f"{value:.2e}", True),
-        ("Time of pretraining", cost.seconds, lambda value: f"about {duration(value)}", True),
+        ("Time on one worker", cost.seconds, lambda value: f"about {duration(value)}", True),
     ]
     lines: list[Sequence[str]] = []
     for name, value, style, grows in figures:

@@ -12,7 +12,9 @@ from frontend.parts.submit.catalogue import Catalogue, reference_of
 from frontend.parts.submit.corpus_upload import upload_box
 from frontend.parts.submit.draft import draft, parse_seeds
 from frontend.parts.submit.spec_fields import Field, field_of, fields
-from frontend.parts.submit.spec_form import Form, problem
+from frontend.parts.submit.spec_form import PAUSE, Form, problem
+from frontend.parts.submit.spec_more import open_drawer
+from frontend.parts.value_fields import multiselect_field, select_field, text_field
 from frontend.session import literal
 
 _SOURCES = {
@@ -146,27 +148,22 @@ def teacher(form: Form, known: Catalogue) -> None:
 
 def distillation(form: Form) -> None:
     """On or off; how stands in a drawer of its own, which opens with it."""
-    key, on = "spec.distillation", "from the teacher"
-    chosen = None if form.draft.get("distillation") is None else on
-    if st.session_state.get(key, ...) != chosen:
-        st.session_state[key] = chosen
-    st.selectbox(
+    on = "from the teacher"
+    form.select(
+        "spec.distillation",
         "Distillation",
         [on],
-        index=None,
-        key=key,
-        placeholder="none",
+        None if form.draft.get("distillation") is None else on,
+        _take_distillation,
+        none="none",
         help="the student also learns the teacher's predictions",
-        on_change=_take_distillation,
-        args=(key,),
     )
     form.say(("distillation",), inside=False)
 
 
-def _take_distillation(key: str) -> None:
-    chosen = st.session_state[key] is not None
-    draft().set(("distillation",), {"weight": 0.5} if chosen else None)
-    st.session_state["drawer.distillation"] = chosen
+def _take_distillation(chosen: str | None) -> None:
+    draft().set(("distillation",), None if chosen is None else {"weight": 0.5})
+    open_drawer("distillation", chosen is not None)
 
 
 def tasks(form: Form, known: Catalogue) -> None:
@@ -174,18 +171,16 @@ def tasks(form: Form, known: Catalogue) -> None:
     value = [str(one) for one in given] if isinstance(given, list) else []
     kinds = {task.name: task.kind for task in known.tasks}
     options = [*kinds, *(name for name in value if name not in kinds)]
-    key = "spec.evaluation.tasks"
-    if st.session_state.get(key) != value:
-        st.session_state[key] = value
-    st.multiselect(
+    multiselect_field(
+        "spec.evaluation.tasks",
         "Tasks",
         options,
-        key=key,
-        format_func=lambda name: f"{name} (demo)" if kinds.get(name) == "demo" else name,
+        value,
+        lambda chosen: draft().set(("evaluation", "tasks"), chosen or None),
+        words=lambda name: f"{name} (demo)" if kinds.get(name) == "demo" else name,
         placeholder="none: the run ends with its validation loss",
         help="the pretrained model is fine-tuned on each of them. Demo tasks need no files and are "
         "never counted as GLUE",
-        on_change=lambda: draft().set(("evaluation", "tasks"), st.session_state[key] or None),
     )
     form.say(("evaluation", "tasks"))
     form.say(("evaluation",), inside=False)
@@ -194,15 +189,13 @@ def tasks(form: Form, known: Catalogue) -> None:
 def seeds(form: Form) -> None:
     left, right = st.columns(2)
     with left:
-        key = "submit.seeds"
-        if st.session_state.get(key) != form.draft.seeds:
-            st.session_state[key] = form.draft.seeds
-        st.text_input(
+        text_field(
+            "submit.seeds",
             "Pretraining seeds",
-            key=key,
-            live="400ms",
+            form.draft.seeds,
+            lambda typed: draft().type_seeds(typed or ""),
+            live=PAUSE,
             help="one run each: 0, 1, 2 are three runs of one method; 0-4 are five",
-            on_change=lambda: draft().type_seeds(st.session_state[key]),
         )
         found = parse_seeds(form.draft.seeds)
         if isinstance(found, str):
@@ -218,18 +211,16 @@ def budget(form: Form, estimate: dict[str, Any]) -> None:
     group = given if isinstance(given, dict) else {}
     unit = next((key for key in _BUDGETS if group.get(key) is not None), None)
     unit = unit or next((key for key in _BUDGETS if key in group), "steps")
-    key = "submit.budget"
-    if st.session_state.get(key) != unit:
-        st.session_state[key] = unit
     left, right = st.columns(2)
     with right:
-        st.selectbox(
+        select_field(
+            "submit.budget",
             "Unit",
             list(_BUDGETS),
-            key=key,
+            unit,
+            lambda chosen: _take_unit(chosen, estimate),
             help="optimizer steps, passes over the training rows, input tokens, or minutes of wall "
             "clock, which cannot be reproduced",
-            on_change=lambda: _take_unit(st.session_state[key], estimate),
         )
     with left:
         form.text(field_of("pretraining", "budget", unit), "Budget")
@@ -239,6 +230,7 @@ def budget(form: Form, estimate: dict[str, Any]) -> None:
 
 def _take_unit(unit: str, estimate: dict[str, Any]) -> None:
     amount: Any = estimate.get(unit) or _BUDGETS[unit]
-    if unit == "minutes" and estimate.get("seconds"):
-        amount = max(1, round(estimate["seconds"] / 60))
+    seconds = (estimate.get("stages") or {}).get("pretraining")
+    if unit == "minutes" and seconds:
+        amount = max(1, round(seconds / 60))
     draft().set(("pretraining", "budget"), {unit: amount})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -14,10 +15,16 @@ from entromask.spec import Masking
 from frontend.parts.submit.catalogue import word_of
 from frontend.parts.submit.draft import Draft, draft
 from frontend.parts.submit.spec_fields import Field, meant, shown
-from frontend.parts.submit.spec_text import Path, get, same
+from frontend.parts.submit.spec_text import Path, get
+from frontend.parts.submit.spec_text import same as same_data
+from frontend.parts.value_fields import select_field, text_field
 from frontend.session import literal
 
-_PAUSE = "400ms"
+PAUSE = "400ms"
+# The choice of a drop-down that leaves its key out of the spec.
+UNSET = ""
+# Its words while another one is chosen: which value it stands for can depend on other keys.
+_DEFAULT = "default"
 
 
 def path_of(pointer: str) -> Path | None:
@@ -67,19 +74,19 @@ class Form:
         self, of: Field, label: str | None = None, *, placeholder: str = "", disabled: bool = False
     ) -> None:
         """A field that holds what YAML would, taken over while it is typed."""
-        value = self.draft.get(*of.path)
-        if not same(meant(st.session_state.get(of.key) or "", of.kind), value):
-            st.session_state[of.key] = shown(value, of.kind)
-        elif of.key not in st.session_state:
-            st.session_state[of.key] = ""
-        st.text_input(
+
+        def same(typed: Any, value: str) -> bool:
+            return same_data(meant(typed or "", of.kind), meant(value, of.kind))
+
+        text_field(
+            of.key,
             label or of.label,
-            key=of.key,
+            shown(self.draft.get(*of.path), of.kind),
+            lambda typed: _set(of.path, meant(typed or "", of.kind)),
+            same=same,
             placeholder=placeholder or self.default(of),
             help=_help(of),
-            live=_PAUSE,
-            on_change=_take_text,
-            args=(of,),
+            live=PAUSE,
             disabled=disabled,
         )
         self.say(of.path)
@@ -96,7 +103,7 @@ class Form:
         none: str = "not set",
         disabled: bool = False,
     ) -> None:
-        """A choice between values; without one the default holds.
+        """A choice between values; the first one leaves the key out: the default holds.
 
         Args:
             words: how an option is shown.
@@ -106,21 +113,16 @@ class Form:
         """
         value = self.draft.get(*of.path)
         names = [shown(one) for one in (of.options if options is None else options)]
-        chosen = None if value is None else shown(value)
-        if chosen is not None and chosen not in names:
-            names.append(chosen)
-        if st.session_state.get(of.key, ...) != chosen:
-            st.session_state[of.key] = chosen
-        st.selectbox(
+        self.select(
+            of.key,
             label or of.label,
             names,
-            index=0 if chosen is not None and required else None,
-            key=of.key,
-            format_func=words,
-            placeholder=self.default(of, words) or none,
+            None if value is None else shown(value) or "''",
+            take or partial(_take_choice, of),
+            words=words,
+            none=self.default(of, words) or none if value is None else _DEFAULT,
+            required=required,
             help=_help(of),
-            on_change=_take_choice,
-            args=(of, take),
             disabled=disabled,
         )
         self.say(of.path)
@@ -141,25 +143,54 @@ class Form:
             names: words for a person, by the word for a reference.
             none: what it is to choose none.
         """
-        key = "spec." + ".".join(map(str, path))
         value = self.draft.get(*path)
         chosen = value if isinstance(value, str) and value in names else None
         chosen = word_of(value) if isinstance(value, Mapping) else chosen
-        options = list(names) + ([chosen] if chosen and chosen not in names else [])
-        if st.session_state.get(key, ...) != chosen:
-            st.session_state[key] = chosen
-        st.selectbox(
+        self.select(
+            "spec." + ".".join(map(str, path)),
             label,
-            options,
-            index=None,
-            key=key,
-            format_func=lambda word: names.get(word, word),
-            accept_new_options=True,
-            placeholder=none,
+            list(names),
+            chosen,
+            take,
+            words=lambda word: names.get(word, word),
+            none=none,
             help=help,
-            on_change=lambda: take(st.session_state[key]),
+            accept_new_options=True,
         )
         self.say(path)
+
+    def select(
+        self,
+        name: str,
+        label: str,
+        names: Sequence[str],
+        chosen: str | None,
+        take: Callable[[str | None], None],
+        *,
+        words: Callable[[str], str] = str,
+        none: str,
+        required: bool = False,
+        **options: Any,
+    ) -> None:
+        """A drop-down whose first choice is none; a required one has that only while it is so.
+
+        Args:
+            chosen: shown also where it is none of the names.
+            take: is given the chosen name, or None.
+            none: the words for the first choice.
+        """
+        value = UNSET if chosen is None else chosen
+        first = [] if required and chosen is not None else [UNSET]
+        last = [] if value in (UNSET, *names) else [value]
+        select_field(
+            name,
+            label,
+            [*first, *names, *last],
+            value,
+            lambda name: take(None if name in (UNSET, None) else name),
+            words=lambda name: none if name == UNSET else words(name),
+            **options,
+        )
 
     def default(self, of: Field, words: Callable[[str], str] = str) -> str:
         """What holds where the key is not there, in grey."""
@@ -190,15 +221,7 @@ def _within(path: Path, group: Path) -> bool:
     return path[: len(group)] == group
 
 
-def _take_text(of: Field) -> None:
-    _set(of.path, meant(str(st.session_state[of.key] or ""), of.kind))
-
-
-def _take_choice(of: Field, take: Callable[[str | None], None] | None) -> None:
-    chosen: str | None = st.session_state[of.key]
-    if take is not None:
-        take(chosen)
-        return
+def _take_choice(of: Field, chosen: str | None) -> None:
     values = {shown(option): option for option in of.options}
     _set(of.path, None if chosen is None else values.get(chosen, chosen))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import streamlit as st
 
@@ -11,6 +12,7 @@ from frontend.parts.submit.draft import draft
 from frontend.parts.submit.spec_fields import Field, field_of, fields, fields_of_kind
 from frontend.parts.submit.spec_form import Form
 from frontend.parts.submit.spec_text import Path
+from frontend.parts.value_fields import expander_field
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,10 @@ def _drawer(form: Form, key: str, drawer: Drawer, known: Catalogue) -> None:
     wrong = form.count([one.path for one in inside])
     state, seen = f"drawer.{key}", f"drawer.{key}.wrong"
     if wrong and not st.session_state.get(seen):
-        st.session_state[state] = True
+        open_drawer(key, True)
     st.session_state[seen] = wrong
-    box = st.expander(drawer.title, key=state, on_change="rerun")
+    opened = bool(st.session_state.get(state))
+    box = expander_field(state, drawer.title, opened, partial(open_drawer, key))
     if not box.open:
         return
     with box:
@@ -98,6 +101,11 @@ def _drawer(form: Form, key: str, drawer: Drawer, known: Catalogue) -> None:
         form.say(*((group,) for group in drawer.groups))
         if any(one.kind != "choice" for one in inside):
             st.caption("A field that is empty leaves its key out: the default holds.")
+
+
+def open_drawer(key: str, opened: bool) -> None:
+    """Open or close a drawer of `DRAWERS`."""
+    st.session_state[f"drawer.{key}"] = opened
 
 
 def _field(form: Form, one: Field, known: Catalogue) -> None:

@@ -12,6 +12,8 @@ from entromask.errors import EntromaskError
 from entromask.resources import HIGHEST_PRIORITY, LOWEST_PRIORITY
 from entromask.settings import settings
 from frontend.parts.submit.draft import Draft, draft, parse_seeds
+from frontend.parts.submit.spec_form import PAUSE
+from frontend.parts.value_fields import select_field, text_field
 from frontend.routes import go, link
 from frontend.session import client, literal, show
 
@@ -20,29 +22,27 @@ _FAILED = "submit_failed"
 
 def beside_the_spec(shown: Draft) -> None:
     """Notes and priority: they belong to the runs and stand in no spec."""
-    for key, value in (("submit.notes", shown.notes), ("submit.priority", shown.priority)):
-        if st.session_state.get(key) != value:
-            st.session_state[key] = value
     left, right = st.columns([3, 1])
     with left:
-        st.text_input("Notes", key="submit.notes", live="400ms", on_change=_take_notes)
+        text_field("submit.notes", "Notes", shown.notes, _take_notes, live=PAUSE)
     with right:
-        st.selectbox(
+        select_field(
+            "submit.priority",
             "Priority",
             list(range(HIGHEST_PRIORITY, LOWEST_PRIORITY + 1)),
-            key="submit.priority",
+            shown.priority,
+            _take_priority,
             help="0 is served first, 9 last",
-            on_change=_take_priority,
         )
 
 
-def _take_notes() -> None:
-    draft().notes = st.session_state["submit.notes"]
+def _take_notes(typed: str) -> None:
+    draft().notes = typed
     draft().touched = True
 
 
-def _take_priority() -> None:
-    draft().priority = st.session_state["submit.priority"]
+def _take_priority(chosen: int) -> None:
+    draft().priority = chosen
     draft().touched = True
 
 
