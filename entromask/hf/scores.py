@@ -21,6 +21,7 @@ from entromask.masking.scoring import Score, highest_score, masked_scores, visib
 from entromask.masking.store import LEVELS
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.spec import Masking
+from entromask.text.encoding import frame_ids
 
 
 class ModelScores:
@@ -37,7 +38,7 @@ class ModelScores:
     ) -> None:
         self.model = model
         self._masking, self._mask_id = masker.masking, masker.mask_id
-        self._special = sorted(set(tokenizer.all_special_ids))
+        self._special = frame_ids(tokenizer)
         self._score: Score = "surprisal" if self._masking.score == "surprisal" else "entropy"
         self._precision: torch.dtype | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,11 @@ _MOST_NAMED = 10
 _POINTS = 0x110000
 # What a character is to the pre-tokenizer. Only consecutive letters share a word.
 _UNSEEN, _NOTHING, _SPACE, _APART, _LETTER = range(5)
+# The first words of Unicode's names for characters of scripts without spaces between words.
+_WITHOUT_SPACES = (
+    *("CJK ", "HIRAGANA ", "KATAKANA ", "HALFWIDTH KATAKANA ", "BOPOMOFO ", "YI "),
+    *("THAI ", "LAO ", "KHMER ", "MYANMAR ", "TIBETAN ", "JAVANESE ", "BALINESE ", "TAI "),
+)
 # It composes with no mark, so that it shows what becomes of a character beside it.
 _NEIGHBOUR = "q"
 
@@ -29,7 +34,7 @@ class Alphabet:
 
     Attributes:
         characters: in code point order.
-        inner: those of them that occur behind another character of a word.
+        inner: those of them that can stand behind another character of a word.
         covered: share of the text's characters, spaces aside.
         missing: the most frequent other characters, with their counts.
     """
@@ -40,21 +45,21 @@ class Alphabet:
     missing: list[tuple[str, int]]
 
 
-def choose_alphabet(counts: Mapping[str, int], inner: Mapping[str, int], room: int) -> Alphabet:
+def choose_alphabet(counts: Mapping[str, int], inner: Collection[str], room: int) -> Alphabet:
     """Return the most frequent characters: those that cover `COVERAGE`, or as many as fit.
 
     Rarer ones follow as long as characters take no more than half of the room.
 
     Args:
         counts: occurrences of each character.
-        inner: occurrences behind another character of a word; such a character takes two types.
+        inner: those that can stand behind another character of a word, which take two types.
         room: number of types that characters may take.
     """
     total, covered, used = sum(counts.values()), 0, 0
     ranked = sorted(counts, key=lambda character: (-counts[character], character))
     chosen = []
     for character in ranked:
-        used += 2 if inner.get(character) else 1
+        used += 2 if character in inner else 1
         if used > (room / 2 if covered >= COVERAGE * total else room):
             break
         chosen.append(character)
@@ -62,10 +67,15 @@ def choose_alphabet(counts: Mapping[str, int], inner: Mapping[str, int], room: i
     missing = ranked[len(chosen) : len(chosen) + _MOST_NAMED]
     return Alphabet(
         characters=sorted(chosen),
-        inner=sorted(character for character in chosen if inner.get(character)),
+        inner=sorted(character for character in chosen if character in inner),
         covered=covered / total if total else 1.0,
         missing=[(character, counts[character]) for character in missing],
     )
+
+
+def _writes_spaces(character: str) -> bool:
+    """Return whether the script of a character writes spaces between words."""
+    return not unicodedata.name(character, "").startswith(_WITHOUT_SPACES)
 
 
 class CharacterCounter:
@@ -96,18 +106,21 @@ class CharacterCounter:
         letters = self._kinds[points] == _LETTER
         self._add_inner(points[1:][letters[1:] & letters[:-1]])
 
-    def counts(self) -> tuple[dict[str, int], dict[str, int]]:
-        """Return counts by normalised character: in all, and behind another in a word."""
+    def counts(self) -> tuple[dict[str, int], set[str]]:
+        """Return the count of each normalised character, and which can stand behind another.
+
+        That is a character that does so in the text, and every letter of a script that writes
+        spaces between words: a text that is read later may have it inside a word.
+        """
         counts: dict[str, int] = {}
-        inner: dict[str, int] = {}
+        inner: set[str] = set()
         for point in np.flatnonzero(self._counts).tolist():
-            number, behind = int(self._counts[point]), int(self._inner[point])
+            letter = self._kinds[point] == _LETTER
             for place, character in enumerate(self._characters(chr(point))):
-                counts[character] = counts.get(character, 0) + number
+                counts[character] = counts.get(character, 0) + int(self._counts[point])
                 # What a single character became several of stands in one word, if it is letters.
-                inside = number if place and self._kinds[point] == _LETTER else behind
-                if inside:
-                    inner[character] = inner.get(character, 0) + inside
+                if self._inner[point] or (letter and (place or _writes_spaces(character))):
+                    inner.add(character)
         return counts, inner
 
     def _add_inner(self, points: NDArray[np.uint32]) -> None:

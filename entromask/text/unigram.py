@@ -49,7 +49,7 @@ def train_unigram(
     room = vocab_size - len(SPECIAL_TOKENS)
     # Every word begins with the mark of a space.
     spaces = characters.pop(_SPACE, 0)
-    alphabet = choose_alphabet(characters, {}, room - 1)
+    alphabet = choose_alphabet(characters, (), room - 1)
     pieces = _pieces(words, [_SPACE, *alphabet.characters], room) if spaces else []
     vocabulary = [(token, 0.0) for token in SPECIAL_TOKENS] + pieces
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=SPECIAL_TOKENS.index("[UNK]")))

@@ -108,7 +108,7 @@ def test_a_user_task_has_cells_and_a_floor_and_is_in_no_glue_mean(
         shutil.copytree(untrained, place)
 
     floors = measure_floors(model_dir, evaluation, make_untrained)
-    assert 0 <= floors["mine"] <= 1
+    assert 0 <= floors["mine"].score <= 1
     found = averages({"rte": {"score": 0.5}, "mine": {"score": 0.9}})
     assert found["available"] == {"tasks": ["rte"], "value": 0.5}
     assert found["user"] == {"tasks": ["mine"], "value": 0.9}

@@ -166,11 +166,13 @@ def test_a_vocabulary_too_small_holds_the_most_frequent_and_says_what_it_lacks(
     assert "byte-bpe" in warning
 
 
-def test_a_character_gets_an_inner_form_where_it_stands_inside_words() -> None:
+def test_a_character_gets_an_inner_form_if_it_can_stand_inside_words() -> None:
     texts = ["東京 ab cd がき"] * 20
     vocabulary = train(texts, 300).get_vocab()
     single = {token for token in vocabulary if len(token.removeprefix("##")) == 1}
-    assert single == {"東", "京", "a", "b", "##b", "c", "d", "##d", "が", "き", "##き"}
+    # Of kana the text tells; a letter of a script with spaces may be inside a word of a later text.
+    latin = {form + letter for form in ("", "##") for letter in "abcd"}
+    assert single == latin | {"東", "京", "が", "き", "##き"}
 
 
 def test_much_fewer_types_than_asked_for_are_told() -> None:
