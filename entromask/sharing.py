@@ -163,7 +163,12 @@ def download_from_hub(name: str, revision: str | None, folder: Path) -> Path:
             allow_patterns=[*_OF_A_MODEL, *_OF_A_RUN],
         )
     shutil.rmtree(part / ".cache", ignore_errors=True)
-    check_loads(part)
+    try:
+        check_loads(part)
+    except InputError as error:
+        # The folder's name is nothing that the user knows.
+        reason = error.message.replace(f"{part}/", "").replace(str(part), "the model's folder")
+        raise InputError(f"the model '{name}' cannot be used: {reason}", error.hint) from None
     if folder.exists():
         folder.rmdir()
     part.rename(folder)

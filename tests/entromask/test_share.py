@@ -260,7 +260,8 @@ def test_a_model_that_does_not_load_is_not_left_as_if_it_did(
     weights.write_bytes(weights.read_bytes()[:1000])
     done = box("download", "me/broken")
     assert done.returncode == 2
-    assert "cannot be loaded as a masked LM" in done.stderr
+    sentence = "the model 'me/broken' cannot be used: model.safetensors is truncated"
+    assert sentence in done.stderr
     assert not (box.folder / "broken").exists()
 
 

@@ -249,7 +249,8 @@ def test_loading_says_nothing(
 
 
 @pytest.mark.parametrize(
-    ("removed", "words"), [("config.json", "holds no config.json"), ("tokenizer.json", "no tokenizer")]
+    ("removed", "words"),
+    [("config.json", "holds no config.json"), ("tokenizer.json", "no tokenizer")],
 )
 def test_an_incomplete_model_folder_is_refused(
     make_folder: Callable[..., Path], tmp_path: Path, removed: str, words: str
