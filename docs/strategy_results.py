@@ -99,8 +99,10 @@ def _runs(found: dict[str, Any]) -> Iterator[str]:
         + ", ".join(
             f"{_NAMES[task]} {100 * floor['untrained_floor']:.1f}" for task, floor in floors.items()
         )
-        + "; so RTE and MRPC rank nothing here. *Repeat* is the share of an epoch's masks that the "
-        "next epoch masks again, *top 100* the share of masks on the 100 most frequent types, "
+        + "; so RTE and MRPC rank nothing here, and they were fine-tuned by the protocol of "
+        "version 0.1.0, which left models of this size unconverged. *Repeat* is the share of an "
+        "epoch's masks that the next epoch masks again, *top 100* the share of masks on the 100 "
+        "most frequent types, "
         "*types* the effective number of masked types over that of random masks. FLOPs are those "
         "of the training over random's, with *+* what a teacher's first pass added (once for "
         "a corpus, whichever run asks first).\n"
