@@ -221,7 +221,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     source = TaskSource(local=options.glue) if options.glue else None
     keep_freed_memory()
     transformers_logging.disable_progress_bar()
-    protocol = replace(PROTOCOLS["fixed"], epochs=1, max_length=LENGTH)
+    # One pass over the rows, at a rate that every side is given.
+    protocol = replace(
+        PROTOCOLS["fixed"], learning_rate=1e-4, epochs=1, min_steps=0, max_length=LENGTH
+    )
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "model"
