@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from entromask.client import Client
 from entromask.resources import Run
@@ -22,7 +22,6 @@ from tests.up import Service
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-_LOADS, _AT_ONCE = 50, 10
 # Seconds in which a field that has come into the page is drawn.
 _DRAWN = 20.0
 _SMALL: dict[str, Any] = {
@@ -119,33 +118,6 @@ def lasting(page: Page, priority: str) -> dict[str, tuple[Any, Any]]:
     while (found := wrong(page, priority)) and time.monotonic() < deadline:
         page.wait_for_timeout(100)
     return found
-
-
-def test_every_field_of_fifty_fresh_loads_equals_the_yaml(
-    browser: Browser, stack: Service, cloned: Run
-) -> None:
-    ways = [("/submit", "5"), (f"/submit?clone={cloned.id}", "2")]
-    faults = []
-    with busy_processors():
-        for start in range(0, _LOADS, _AT_ONCE):
-            contexts: list[BrowserContext] = []
-            pages: list[tuple[int, Page]] = []
-            for number in range(start, start + _AT_ONCE):
-                context = browser.new_context(viewport={"width": 1280, "height": 900})
-                context.set_default_timeout(5 * PATIENCE)
-                contexts.append(context)
-                page = context.new_page()
-                page.goto(f"{stack.dashboard}{ways[number % 2][0]}", wait_until="commit")
-                pages.append((number, page))
-            for number, page in pages:
-                # It comes last, and with it the script runs again.
-                page.wait_for_selector(".em-masks")
-                settle(page)
-                faults.append((number, lasting(page, ways[number % 2][1])))
-            for context in contexts:
-                context.close()
-    assert len(faults) == _LOADS
-    assert [fault for fault in faults if fault[1]] == []
 
 
 _TYPED = """\
