@@ -28,11 +28,11 @@ demo: $(STAMP)  ## random, teacher and self entropy masking, compared, in minute
 up: $(STAMP)  ## the whole service on this machine; Ctrl-C stops it
 	$(BIN)/entromask up
 
-test: $(STAMP)  ## every test that needs no GPU and no browser, kills nothing and is not slow
-	$(TEST_ENV) $(BIN)/pytest -n auto -m "not gpu and not browser and not faults and not slow"
+test: $(STAMP)  ## the quick tests: no GPU, browser or PostgreSQL server, and nothing is killed
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "not (gpu or browser or faults or slow or postgres)"
 
-test-slow: $(STAMP)  ## the tests that take long: whole services, simulations, benchmarks
-	$(TEST_ENV) $(BIN)/pytest -n auto -m "slow and not gpu and not browser and not faults"
+test-slow: $(STAMP)  ## those that take long, or a PostgreSQL server: services, simulations
+	$(TEST_ENV) $(BIN)/pytest -n auto -m "(slow or postgres) and not (gpu or browser or faults)"
 
 test-browser: $(STAMP)  ## the dashboard over a real service in a real Chromium
 	$(TEST_ENV) $(BIN)/pytest tests/browser

@@ -175,6 +175,7 @@ def test_the_examples_that_submit_runs_end_with_their_scores(service: Service) -
     assert len({run.spec["masking"]["preset"] for run in runs}) == 2
 
 
+@pytest.mark.slow
 def test_the_examples_say_it_where_there_is_no_service() -> None:
     environment = os.environ | {"ENTROMASK_API_URL": "http://127.0.0.1:1"}
     for command in ([sys.executable, "submit_runs.py"], ["sh", "submit_runs.sh"]):

@@ -171,6 +171,7 @@ def test_loopback_addresses_are_told_from_others() -> None:
         assert not is_loopback(host)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
@@ -189,6 +190,7 @@ def test_settings_that_cannot_be_are_one_sentence(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_named(home: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

@@ -355,6 +355,7 @@ def test_what_is_wrong_is_said_with_its_place_before_anything_is_stored(
     assert list(settings().runs.glob("*")) == []
 
 
+@pytest.mark.slow
 def test_a_thousand_runs_are_planned_and_queued_in_their_order(
     api: TestClient, database: Database
 ) -> None:

@@ -264,6 +264,7 @@ def bomb(size: int) -> bytes:
     return packed + packer.flush()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_a_bomb_is_refused_before_it_has_unpacked() -> None:
     content = bomb(1_000_000_000)
@@ -277,6 +278,7 @@ def test_a_bomb_is_refused_before_it_has_unpacked() -> None:
     assert "200 times" in problem.detail
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("home")
 def test_a_bomb_of_parquet_is_refused() -> None:
     sink = io.BytesIO()

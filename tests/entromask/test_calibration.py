@@ -29,6 +29,7 @@ def test_noise_gives_no_negative_speed(seconds: tuple[float, float]) -> None:
     assert found.flops_per_second > 0
 
 
+@pytest.mark.slow
 def test_a_machine_is_measured_once_and_again_where_the_file_is_damaged(
     home: Path,
 ) -> None:

@@ -184,6 +184,7 @@ def progress(seq: int, step: int) -> dict[str, Any]:
     return {"seq": seq, "type": "progress", "step": step, "total": 10, "stage": "pretraining"}
 
 
+@pytest.mark.slow
 def test_following_survives_a_restart_of_the_api_without_gap_or_duplicate(
     client: Client, api: Api
 ) -> None:

@@ -248,6 +248,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "masking",
     [
@@ -529,6 +530,7 @@ def warmup_losses(trainer: Trainer) -> dict[int, float]:
     return {entry["step"]: entry[name] for entry in history if name in entry}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_warm_up_ends_at_the_same_step_with_accumulated_gradients(
     architecture: str, tmp_path: Path

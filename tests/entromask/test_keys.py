@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from backend.db.engine import Database
 from backend.store.keys import find_key
 from entromask.settings import settings
+from tests.console import entromask
 
 
-def keys(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    program = "from entromask.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program, "keys", *words],
-        capture_output=True,
-        text=True,
-        env=dict(os.environ),
-    )
+def keys(*words: str, code: int = 0) -> CompletedProcess[str]:
+    done = entromask("keys", *words)
     assert done.returncode == code, done.stderr
     return done
 

@@ -311,6 +311,7 @@ def test_a_run_from_a_checkpoint_goes_on_when_the_checkpoint_has_gone(
     assert weights(killed) == weights(straight.folder)
 
 
+@pytest.mark.slow
 def test_a_teacher_may_be_of_another_architecture(place: Path, corpus: Path, home: Path) -> None:
     spec = small_spec(corpus, model={"architecture": "distilbert", "size": "tiny"})
     teacher = entromask.run(spec, output=place / "distilbert")

@@ -19,6 +19,8 @@ from entromask.text.builtin import builtin_documents
 from tests.entromask.fake_hub import FakeHub
 from tests.entromask.text.trained import train
 
+pytestmark = pytest.mark.slow
+
 # The second config's files are neither the first of the card nor all of the repository.
 CARD = """---
 configs:
@@ -161,7 +163,6 @@ def test_everything_is_named_and_nothing_else_is_downloaded(brought: Brought) ->
     }
 
 
-@pytest.mark.slow
 def test_the_whole_run_works_without_the_hub(brought: Brought, tmp_path: Path) -> None:
     words = ["run", str(brought.spec), "--output", str(tmp_path / "run"), "--quiet"]
     done = brought.box.entromask(*words, ENTROMASK_HUB="offline")
@@ -197,7 +198,6 @@ def test_a_copy_with_a_file_missing_is_not_taken_for_the_whole(
     assert hint.startswith("hint: ")
 
 
-@pytest.mark.slow
 def test_a_data_set_that_changed_on_the_hub_is_brought_again(
     brought: Brought, tmp_path: Path
 ) -> None:
@@ -252,7 +252,6 @@ except InputError as error:
 """
 
 
-@pytest.mark.slow
 def test_with_max_tokens_only_the_beginning_is_brought_and_nothing_is_cut_off_silently(
     brought: Brought, tmp_path: Path
 ) -> None:

@@ -82,14 +82,15 @@ MASKING: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "processes"),
     [
         ("frequency", 2),
-        pytest.param("frequency", 3, marks=pytest.mark.slow),
-        pytest.param("stored", 2, marks=pytest.mark.slow),
-        pytest.param("stored", 3, marks=pytest.mark.slow),
-        pytest.param("distilled", 3, marks=pytest.mark.slow),
+        ("frequency", 3),
+        ("stored", 2),
+        ("stored", 3),
+        ("distilled", 3),
     ],
 )
 def test_several_processes_report_what_one_does(

@@ -24,6 +24,8 @@ from tests.entromask.fake_hub import FakeHub
 from tests.entromask.real_api import Api
 from tests.entromask.runs import small_spec, write_corpus
 
+pytestmark = pytest.mark.slow
+
 FILES = [
     "README.md",
     "config.json",

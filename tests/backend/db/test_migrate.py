@@ -48,6 +48,7 @@ def test_the_migrations_make_the_tables_of_the_code(database: Database) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
+@pytest.mark.slow
 def test_processes_that_migrate_at_once_take_turns(empty_database: Database) -> None:
     race(empty_database, migrate, [()] * 3)
     assert is_current(empty_database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
 from sqlalchemy import select
 
 from backend.db.engine import Database
@@ -86,6 +87,7 @@ def _finish_or_submit(database: Database, teachers: list[str], submits: bool) ->
             stop(database, teacher, "cancel")
 
 
+@pytest.mark.slow
 def test_no_run_is_overlooked_that_is_made_while_its_teacher_ends(database: Database) -> None:
     teachers = [submit(database)[0] for _ in range(30)]
     race(database, _finish_or_submit, [(teachers, True), (teachers, False)])

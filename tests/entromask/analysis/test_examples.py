@@ -156,6 +156,7 @@ def test_runs_on_the_same_rows_have_the_same_identity(tmp_path: Path) -> None:
     assert identities[0] == identities[1] != identities[2]
 
 
+@pytest.mark.slow
 def test_an_evaluation_keeps_what_the_statistics_need(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

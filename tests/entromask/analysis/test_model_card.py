@@ -158,6 +158,7 @@ def test_the_hubs_library_reads_the_scores() -> None:
     assert "not GLUE" in results[-1].dataset_name
 
 
+@pytest.mark.slow
 def test_a_run_writes_its_card_with_its_scores(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus.txt")
     description = small_spec(

@@ -7,8 +7,6 @@ import json
 import math
 import re
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +35,7 @@ from entromask.modeling.architectures import save_pretrained
 from entromask.modeling.masked_lm import SparseMaskedLM
 from entromask.presets import MASKING_PRESETS
 from entromask.spec import Masking, ModelReference, RunSpec
+from tests.console import entromask
 from tests.entromask.runs import small_spec, weights, write_corpus
 from tests.entromask.text.trained import train
 
@@ -660,6 +659,7 @@ def test_a_reference_is_a_run_a_folder_or_a_name_on_the_hub(folder: Path, home: 
         Previewer().preview({"pth": "x"}, SENTENCE)
 
 
+@pytest.mark.slow
 def test_the_preview_of_a_run_knows_its_corpus(home: Path, tmp_path: Path) -> None:
     from entromask.pipeline import run
     from entromask.text.corpus import open_corpus
@@ -691,6 +691,7 @@ def set_weights(checkpoint: Path, weights: Tensor) -> None:
     save_file(load_file(file) | {"weights": weights}, file)
 
 
+@pytest.mark.slow
 def test_the_preview_of_a_run_with_amlm_uses_its_weights(home: Path, tmp_path: Path) -> None:
     from entromask.pipeline import run
 
@@ -778,6 +779,7 @@ def looked_at(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[int,
     return place, seen
 
 
+@pytest.mark.slow
 def test_a_checkpoint_can_be_looked_at_while_its_run_is_pretraining(
     looked_at: tuple[Path, dict[int, dict[str, Any]]],
 ) -> None:
@@ -873,26 +875,19 @@ def test_the_command_looks_at_a_checkpoint(
     looked_at: tuple[Path, dict[int, dict[str, Any]]],
 ) -> None:
     place, seen = looked_at
-    done = command(SENTENCE, "--model", f"{place / 'run'}@20", "--json")
+    done = entromask("preview", SENTENCE, "--model", f"{place / 'run'}@20", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tokens"] == seen[20]["tokens"]
-    done = command(SENTENCE, "--model", f"{place / 'run'}@7")
+    done = entromask("preview", SENTENCE, "--model", f"{place / 'run'}@7")
     assert done.returncode == 2
-    assert "has no checkpoint at step 7; it has those at step" in done.stderr.decode()
-
-
-def command(*words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    program = "from entromask.cli import main; main()"
-    return subprocess.run(
-        [sys.executable, "-c", program, "preview", *words], input=stdin, capture_output=True
-    )
+    assert "has no checkpoint at step 7; it has those at step" in done.stderr
 
 
 def test_the_command_prints_tokens_and_brackets_without_colour(folder: Path) -> None:
     words = ["--preset", "self-entropy-high", "--preset", "amlm", "--masked", "2"]
-    done = command(SENTENCE + " \x1b[2J", "--model", str(folder), *words)
+    done = entromask("preview", SENTENCE + " \x1b[2J", "--model", str(folder), *words)
     assert done.returncode == 0, done.stderr
-    text = done.stdout.decode()
+    text = done.stdout
     result = look(SENTENCE + " \x1b[2J", presets=["self-entropy-high"], masked=[2])
     assert "\x1b" not in text
     chosen = result["presets"][0]["positions"]
@@ -907,10 +902,10 @@ def test_the_command_prints_tokens_and_brackets_without_colour(folder: Path) -> 
 
 def test_the_command_shows_the_masks_at_a_share_of_the_run(folder: Path) -> None:
     words = ["--preset", "rate-decay", "--preset", "span", "--progress", "0.5"]
-    done = command(SENTENCE, "--model", str(folder), *words)
+    done = entromask("preview", SENTENCE, "--model", str(folder), *words)
     assert done.returncode == 0, done.stderr
     count = len(WORDPIECE(SENTENCE, add_special_tokens=False)["input_ids"])
-    lines = done.stdout.decode().splitlines()
+    lines = done.stdout.splitlines()
     decay, span = (next(one for one in lines if one.startswith(n)) for n in ("rate-decay", "span"))
     assert decay.startswith(f"rate-decay ({round(0.225 * count)} at 0.225): ")
     assert span.startswith(f"span ({round(0.15 * count)} at 0.15): ")
@@ -923,12 +918,12 @@ def test_the_command_shows_the_masks_at_a_share_of_the_run(folder: Path) -> None
 
 def test_the_command_reads_stdin_and_writes_json(folder: Path) -> None:
     text = TEXTS[0]
-    done = command("-", "--model", str(folder), "--json", stdin=text.encode() + b"\n")
+    done = entromask("preview", "-", "--model", str(folder), "--json", stdin=text.encode() + b"\n")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["tokens"] == look(text)["tokens"]
-    done = command("-", "--model", str(folder), stdin=b"\xff")
+    done = entromask("preview", "-", "--model", str(folder), stdin=b"\xff")
     assert done.returncode == 2
-    assert b"error: the text on stdin is not UTF-8" in done.stderr
+    assert "error: the text on stdin is not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -940,6 +935,6 @@ def test_the_command_reads_stdin_and_writes_json(folder: Path) -> None:
     ],
 )
 def test_a_wrong_use_of_the_command_exits_2(folder: Path, words: list[str], sentence: str) -> None:
-    done = command(SENTENCE, "--model", str(folder), *words)
+    done = entromask("preview", SENTENCE, "--model", str(folder), *words)
     assert done.returncode == 2
-    assert sentence in done.stderr.decode()
+    assert sentence in done.stderr

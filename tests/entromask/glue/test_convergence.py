@@ -66,6 +66,7 @@ def test_losses_are_measured_against_the_labels_own() -> None:
     assert not has_converged(falling, labels)
 
 
+@pytest.mark.slow
 def test_a_result_and_its_floor_say_whether_the_training_had_converged(
     model_dir: Path,
     glue_dir: Path,

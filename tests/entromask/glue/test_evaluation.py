@@ -211,6 +211,7 @@ def test_the_majority_floor_of_mnli_is_the_mean_of_its_splits(glue_dir: Path) ->
     assert majority_floor(data) == pytest.approx((4 / 12 + 5 / 15) / 2)
 
 
+@pytest.mark.slow
 def test_seeds_at_the_majority_floor_are_counted_as_collapsed(
     make_folder: Callable[..., Path],
     evaluation: Evaluation,

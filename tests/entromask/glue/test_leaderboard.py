@@ -83,6 +83,7 @@ def refusal(result: Result) -> InputError:
     return result.exception
 
 
+@pytest.mark.slow
 def test_a_run_of_all_tasks_becomes_a_zip_that_passes_the_check(
     make_run: Callable[..., Path], tmp_path: Path
 ) -> None:

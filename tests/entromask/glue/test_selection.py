@@ -64,6 +64,7 @@ def test_a_split_that_is_too_small_is_refused() -> None:
     assert "fixed" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_the_learning_rate_with_the_best_score_is_chosen(model_dir: Path, glue_dir: Path) -> None:
     selection = chosen(model_dir, glue_dir)
     assert selection["held_out_rows"] == 4
@@ -74,6 +75,7 @@ def test_the_learning_rate_with_the_best_score_is_chosen(model_dir: Path, glue_d
     assert chosen(model_dir, glue_dir, rate_factors=(1e6, 1.0, 1e-6)) == selection
 
 
+@pytest.mark.slow
 def test_a_grid_whose_best_rate_is_at_its_edge_is_extended_there(
     model_dir: Path, glue_dir: Path
 ) -> None:
@@ -102,6 +104,7 @@ def test_a_grid_is_extended_at_most_three_times(upwards: bool, rates: list[float
     assert _beyond(1e-3, grid, grid) == []
 
 
+@pytest.mark.slow
 def test_of_equal_scores_the_lowest_loss_decides(model_dir: Path, glue_dir: Path) -> None:
     for factors in ((0.1, 1.0, 1e6), (1e6, 1.0, 0.1)):
         selection = chosen(model_dir, glue_dir, rate_factors=factors, epochs=20)
@@ -110,6 +113,7 @@ def test_of_equal_scores_the_lowest_loss_decides(model_dir: Path, glue_dir: Path
         assert selection["learning_rate"] == 1e-3
 
 
+@pytest.mark.slow
 def test_a_rate_that_diverges_is_not_chosen_and_has_no_loss(
     model_dir: Path, glue_dir: Path
 ) -> None:
@@ -119,6 +123,7 @@ def test_a_rate_that_diverges_is_not_chosen_and_has_no_loss(
     assert selection["learning_rate"] != 1e30
 
 
+@pytest.mark.slow
 def test_the_reported_rows_decide_nothing(model_dir: Path, glue_dir: Path, tmp_path: Path) -> None:
     pair = ("sentence1", "sentence2")
     write_rows(tmp_path / "rte/train.jsonl", two_class_rows(48, pair))

@@ -41,6 +41,7 @@ def scored(folder: Path, model_dir: Path, offset: float, unit: float) -> dict[st
     return fine_tune(model_dir, load_task(task.task("price")), PROTOCOL, 0)
 
 
+@pytest.mark.slow
 def test_scores_do_not_depend_on_the_unit_and_predictions_are_in_it(
     model_dir: Path, tmp_path: Path
 ) -> None:

@@ -61,6 +61,7 @@ def run(model_dir: Path, evaluation: Evaluation, folder: Path) -> dict[str, Any]
     return evaluate(model_dir, evaluation, folder)
 
 
+@pytest.mark.slow
 def test_small_tasks_start_from_the_model_of_mnli_with_their_seed(
     model_dir: Path, glue_dir: Path, tmp_path: Path, trained: list[Any]
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_task_from_files_is_learned_and_reported(
     assert (tmp_path / "run/mine-seed4.json").is_file()
 
 
+@pytest.mark.slow
 def test_a_user_task_has_cells_and_a_floor_and_is_in_no_glue_mean(
     model_dir: Path, make_folder: Callable[..., Path], tmp_path: Path, home: Path
 ) -> None:

@@ -69,6 +69,7 @@ def test_noise_does_not_depend_on_the_batch_or_the_length() -> None:
     assert torch.equal(uniform(5, "a", 2, some, 16), whole[some, :16])
 
 
+@pytest.mark.slow
 def test_noise_is_the_same_in_every_process() -> None:
     # Python's own hash of a string is not; a resumed run lives in another process.
     code = (

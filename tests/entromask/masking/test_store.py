@@ -55,6 +55,7 @@ def test_lowest_and_highest_scores_are_exact_and_others_are_clamped(tmp_path: Pa
     assert store.read(torch.tensor([0]))[0].tolist() == [0.0, HIGHEST, HIGHEST, 0.0]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_is_byte_identical(straight: Path, tmp_path: Path) -> None:
     # Killed at arbitrary moments: as soon as some commit is reported, the process is in the
     # middle of the next one when the signal arrives.
@@ -99,6 +100,7 @@ def test_what_was_written_after_the_last_commit_does_not_count(
     assert contents(tmp_path) == contents(straight)
 
 
+@pytest.mark.slow
 def test_two_processes_fill_it_once(straight: Path, tmp_path: Path) -> None:
     processes = [start(tmp_path) for _ in range(2)]
     outputs = [lines_of(process) for process in processes]
@@ -182,6 +184,7 @@ def test_a_full_disk_is_named_before_anything_is_written(tmp_path: Path) -> None
     assert not (tmp_path / "store").exists()
 
 
+@pytest.mark.slow
 def test_no_room_while_the_file_is_reserved_is_a_full_disk(tmp_path: Path) -> None:
     # A limit on the size of files stands for the disk: the same call fails for the same reason.
     code = (

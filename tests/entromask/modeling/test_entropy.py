@@ -41,6 +41,7 @@ def errors(*arguments: Tensor | None) -> float:
     return float(difference.abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scale", [0.02, 1.0, 4.0])
 def test_entropy_of_4096_positions_over_30522_types_is_exact_to_1e_4(scale: float) -> None:
     hidden, weight, bias = head(4096, 64, 30522, scale)
@@ -201,6 +202,7 @@ print(extra(lambda: torch.nn.functional.linear(hidden, weight, bias)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux")
 def test_it_takes_at_most_100_mib_beyond_its_arguments() -> None:
     done = subprocess.run([sys.executable, "-c", _MEASURE], capture_output=True, text=True)

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from entromask.text.builtin import builtin_documents
 
 
@@ -44,6 +46,7 @@ print(json.dumps([hashlib.sha256(text.encode()).hexdigest(), imported]))
 """
 
 
+@pytest.mark.slow
 def test_a_fresh_process_with_another_hash_seed_gives_the_same_and_imports_no_source(
     tmp_path: Path,
 ) -> None:
@@ -63,6 +66,7 @@ def test_a_fresh_process_with_another_hash_seed_gives_the_same_and_imports_no_so
     assert answers[0][1] == []
 
 
+@pytest.mark.slow
 def test_it_is_read_from_the_cache_the_second_time(home: Path) -> None:
     first = list(builtin_documents())
     (file,) = (home / "cache" / "builtin").iterdir()

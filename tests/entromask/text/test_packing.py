@@ -357,6 +357,7 @@ def wait_until(true: Callable[[], Any]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_two_processes_that_start_together_build_once(
     tmp_path: Path, tokenizer_folder: Path
 ) -> None:
@@ -379,6 +380,7 @@ def test_two_processes_that_start_together_build_once(
     assert len(caches(tmp_path / "home")) == 1
 
 
+@pytest.mark.slow
 def test_what_a_killed_builder_left_is_removed_at_the_next_build(
     tmp_path: Path, tokenizer_folder: Path
 ) -> None:
@@ -397,6 +399,7 @@ def test_what_a_killed_builder_left_is_removed_at_the_next_build(
     assert caches(home) == [output.split()[0]], "its own remains and those of the other corpus"
 
 
+@pytest.mark.slow
 def test_no_room_on_the_disk_is_said_and_nothing_is_left(
     tmp_path: Path, tokenizer_folder: Path
 ) -> None:

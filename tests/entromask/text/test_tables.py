@@ -135,6 +135,7 @@ def test_booleans_and_numbers_keep_their_kind(tmp_path: Path) -> None:
     assert column(file, "label") == [1.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl", "a.json.zst", "a.csv.gz", "a.tsv", "a.csv"])
 def test_a_large_file_is_read_in_little_memory(tmp_path: Path, name: str) -> None:
     suffix = f".{name.split('.')[1]}"

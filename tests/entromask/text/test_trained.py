@@ -205,6 +205,7 @@ for algorithm in ("wordpiece", "byte-bpe", "unigram"):
 """
 
 
+@pytest.mark.slow
 def test_every_process_gets_the_same_bytes() -> None:
     digests = []
     for number in range(3):

@@ -60,6 +60,7 @@ def _sure_teacher(place: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in MASKINGS if name != "random"])
 def test_a_strategy_trains_another_model_than_random_masks(name: str, place: Path) -> None:
     random = _run(place, "random")

@@ -200,6 +200,7 @@ for held_out in (128, 512):
 """
 
 
+@pytest.mark.slow
 def test_four_times_the_rows_take_no_more_memory() -> None:
     # A process of its own, whose heap nothing else has shaped. The logits of the further 1,920
     # positions alone are 234 MB.
