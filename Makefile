@@ -76,6 +76,8 @@ clean:  ## away with the environment and the tools' caches; runs stay
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# Bytecode is compiled here, as pip does it: where Python may not write any (containers often say so),
+# each process would otherwise compile torch and transformers anew, for ten seconds.
 # The stamp holds the hash of what was installed: a touched but unchanged lock installs nothing, and
 # an installation that fails leaves no stamp.
 $(STAMP): requirements.lock pyproject.toml
@@ -92,6 +94,6 @@ $(STAMP): requirements.lock pyproject.toml
 		echo "hint: on Debian and Ubuntu, venv is a package of its own: apt install python3-venv" >&2; \
 		rm -rf .venv; exit 1; }; \
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv==$(UV_VERSION); \
-	$(UV) pip install -q --python $(BIN)/python $(FIND_LINKS) -r requirements.lock; \
+	$(UV) pip install -q --python $(BIN)/python --compile-bytecode $(FIND_LINKS) -r requirements.lock; \
 	$(UV) pip install -q --python $(BIN)/python --no-deps -e .; \
 	echo "$$hash" > $@
