@@ -23,7 +23,7 @@ from entromask.glue.tasks import GLUE9
 from entromask.modeling.architectures import ARCHITECTURES
 from entromask.presets import SIZES as MODEL_SIZES
 from entromask.spec import RunSpec
-from tests.entromask.runs import write_corpus
+from tests.entromask.runs import short_evaluation, write_corpus
 from tests.up import Service
 
 FOLDER = Path(__file__).parent.parent / "examples"
@@ -154,10 +154,12 @@ def test_the_curl_example_submits_what_the_quick_example_describes() -> None:
 
 
 @pytest.mark.slow
-def test_the_examples_that_submit_runs_end_with_their_scores(service: Service) -> None:
-    tiny = {"tasks": ["demo-order"], "seeds": [0], "floor": False}
+def test_the_examples_that_submit_runs_end_with_their_scores(
+    service: Service, tmp_path: Path
+) -> None:
+    tiny = short_evaluation(tmp_path)
     python = [sys.executable, str(FOLDER / "submit_runs.py")]
-    for change in ("pretraining.budget.steps=3", *(f"evaluation.{k}={v}" for k, v in tiny.items())):
+    for change in ("pretraining.budget.steps=3", f"evaluation={json.dumps(tiny)}"):
         python += ["--set", change]
     environment = service.environment | {"STEPS": "3", "EVALUATION": json.dumps(tiny)}
     for command in (python, ["sh", str(FOLDER / "submit_runs.sh")]):
@@ -170,7 +172,7 @@ def test_the_examples_that_submit_runs_end_with_their_scores(service: Service) -
     with Client(service.url) as client:
         runs = list(client.list_runs(tag="example"))
     assert len(runs) == 8
-    assert all(run.status == "succeeded" and "demo-order" in run.scores for run in runs)
+    assert all(run.status == "succeeded" and "sst2" in run.scores for run in runs)
     # The second four are the same specs as the first, made without Python.
     assert len({run.spec["masking"]["preset"] for run in runs}) == 2
 

@@ -14,7 +14,7 @@ import yaml
 
 import entromask
 from entromask.client import Client
-from tests.entromask.runs import small_spec, weights, write_corpus
+from tests.entromask.runs import short_evaluation, small_spec, weights, write_corpus
 from tests.up import Service
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,7 @@ def command(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def spec_with_evaluation(text: Path) -> dict[str, Any]:
-    evaluation = {"tasks": ["demo-order"], "seeds": [0, 1], "floor": False}
+    evaluation = short_evaluation(text.parent / "glue", seeds=[0, 1])
     return small_spec(text, evaluation=evaluation)
 
 
@@ -43,7 +43,7 @@ def test_a_run_with_its_cells_is_what_the_command_run_makes(
     file.write_text(yaml.safe_dump(spec), encoding="utf-8")
     done = command(service, "submit", str(file), "--follow")
     assert done.returncode == 0, done.stderr
-    assert "demo-order" in done.stdout
+    assert "sst2" in done.stdout
     with Client(service.url) as client:
         [run] = client.list_runs()
         assert run.status == "succeeded"
@@ -52,7 +52,7 @@ def test_a_run_with_its_cells_is_what_the_command_run_makes(
     assert weights(service.home / "runs" / run.id) == weights(direct.folder)
     for part in ("spec_hash", "validation", "tasks", "averages", "diagnostics"):
         assert results[part] == direct.data[part]
-    assert run.scores["demo-order"] == direct.data["tasks"]["demo-order"]["score"]
+    assert run.scores["sst2"] == direct.data["tasks"]["sst2"]["score"]
 
 
 def test_an_uploaded_corpus_a_run_on_it_and_a_look_into_its_masks(

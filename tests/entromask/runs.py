@@ -45,6 +45,21 @@ def small_spec(text: Path, /, **parts: Any) -> dict[str, Any]:
     } | parts
 
 
+def short_evaluation(folder: Path, /, **parts: Any) -> dict[str, Any]:
+    """SST-2 with rows of a few words in `folder`, on which a fine-tuning takes seconds."""
+    words = ["dull", "odd", "slow", "weak", "fine", "good", "great", "warm"]
+    for split, count in (("train", 64), ("validation", 20)):
+        rows = [
+            {"idx": i, "sentence": f"{words[i % 8]} {words[3 * i % 8]}", "label": int(i % 8 > 3)}
+            for i in range(count)
+        ]
+        file = folder / "sst2" / f"{split}.jsonl"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    source = {"local": str(folder)}
+    return {"tasks": ["sst2"], "source": source, "seeds": [0], "floor": False} | parts
+
+
 def command(spec: dict[str, Any], folder: Path, *options: str) -> list[str]:
     """The command line that runs `spec` into `folder`."""
     file = folder.parent / f"{folder.name}.yaml"

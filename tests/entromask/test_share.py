@@ -22,7 +22,7 @@ from entromask.errors import InputError
 from entromask.sharing import publish
 from tests.entromask.fake_hub import FakeHub
 from tests.entromask.real_api import Api
-from tests.entromask.runs import small_spec, write_corpus
+from tests.entromask.runs import short_evaluation, small_spec, write_corpus
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of a text in somebody's folder."""
     place = tmp_path_factory.mktemp("share")
     corpus = write_corpus(place / "secret-text.txt")
-    spec = small_spec(corpus, evaluation={"tasks": ["demo-order"], "seeds": [0], "floor": False})
+    spec = small_spec(corpus, evaluation=short_evaluation(place / "glue"))
     spec["pretraining"] |= {"budget": {"steps": 10}}
     return entromask.run(spec, output=place / "run_of_somebody").folder
 
@@ -303,10 +303,10 @@ def test_an_unfinished_run_of_the_service_is_refused(box: Box, api: Api, client:
 
 
 def test_the_intervals_of_an_experiment_stand_in_the_card(
-    run: Path, box: Box, api: Api, client: Client
+    run: Path, box: Box, api: Api, client: Client, tmp_path: Path
 ) -> None:
     base = small_spec(Path("text.txt"), corpus={"source": "builtin"})
-    base["evaluation"] = {"tasks": ["demo-order"], "seeds": [0], "floor": False}
+    base["evaluation"] = short_evaluation(tmp_path / "glue")
     found = client.create_experiment(
         {"name": "e", "base": base, "seeds": [0, 1, 2], "controls": False}
     )
@@ -316,16 +316,14 @@ def test_the_intervals_of_an_experiment_stand_in_the_card(
         folder = api.folder(made)
         shutil.copytree(run, folder, dirs_exist_ok=True)
         results = json.loads((folder / "results.json").read_text())
-        task = results["tasks"]["demo-order"]
+        task = results["tasks"]["sst2"]
         task["score"] = score
         task["metrics"] = {"accuracy": {"mean": score, "sd": 0.0, "per_seed": {"0": score}}}
         (folder / "results.json").write_text(json.dumps(results))
         api.work(made)
         with api.database.write() as session:
             keep_results(session, made.id, results)
-    (result,) = (
-        one for one in client.summary(found).cells[0].results if one.measure == "demo-order"
-    )
+    (result,) = (one for one in client.summary(found).cells[0].results if one.measure == "sst2")
     assert result.low is not None
     assert result.high is not None
     there = {"ENTROMASK_API_URL": api.url}

@@ -23,6 +23,7 @@ from entromask.trackers import TRACKERS, Kind
 from tests.entromask.runs import (
     events,
     execute,
+    short_evaluation,
     small_spec,
     weights,
     write_corpus,
@@ -88,8 +89,8 @@ def check(run: Tracked, folder: Path, spec: dict[str, Any]) -> None:
         )
     results = json.loads((folder / "results.json").read_text())
     for name, value in {
-        "task/demo-order": results["tasks"]["demo-order"]["score"],
-        "average/demo": results["averages"]["demo"]["value"],
+        "task/sst2": results["tasks"]["sst2"]["score"],
+        "average/available": results["averages"]["available"]["value"],
         "validation/loss": results["validation"]["loss"],
         "diagnostics/position_coverage": results["diagnostics"]["position_coverage"],
         "cost/tokens": results["cost"]["tokens"],
@@ -142,7 +143,7 @@ def test_a_killed_and_resumed_run_is_one_run_in_a_tracker_with_every_point_once(
 ) -> None:
     pytest.importorskip(TRACKERS[name].module)
     monkeypatch.setenv("ENTROMASK_TRACKERS", name)
-    spec = small_spec(corpus, evaluation={"tasks": ["demo-order"], "seeds": [0], "floor": False})
+    spec = small_spec(corpus, evaluation=short_evaluation(tmp_path / "glue"))
     spec["pretraining"] |= {"checkpoint_every": 15}
     folder = tmp_path / "tracked"
     words = [json.dumps(spec), str(folder), str(files), name]
@@ -162,7 +163,7 @@ def test_the_pieces_of_a_worker_are_one_run_in_a_tracker(
     tmp_path: Path, corpus: Path, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENTROMASK_TRACKERS", "tensorboard")
-    spec = small_spec(corpus, evaluation={"tasks": ["demo-order"], "seeds": [0], "floor": False})
+    spec = small_spec(corpus, evaluation=short_evaluation(tmp_path / "glue"))
     folder = tmp_path / "run_1"
     folder.mkdir()
     (folder / "spec.yaml").write_text(RunSpec.parse(spec).resolved().to_yaml())
@@ -175,7 +176,7 @@ def test_the_pieces_of_a_worker_are_one_run_in_a_tracker(
         if stage == "pretrain":
             (run,) = READERS["tensorboard"](files)
             assert run.status is None
-            assert "task/demo-order" not in run.points
+            assert "task/sst2" not in run.points
     (run,) = READERS["tensorboard"](files)
     check(run, folder, spec)
 

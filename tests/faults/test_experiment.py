@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from entromask.resources import Experiment
+from tests.entromask.runs import short_evaluation
 from tests.faults.service import Service, long_spec, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.slow]
@@ -23,7 +24,7 @@ _PASSING = {"id", "created_at", "seconds", "tokens_per_second", "scoring_seconds
 def spec(text: Path, name: str) -> dict[str, Any]:
     base = long_spec(text, name)
     base["pretraining"] = {**base["pretraining"], "budget": {"steps": 60}}
-    base["evaluation"] = {"tasks": ["demo-order"], "seeds": [0], "floor": False}
+    base["evaluation"] = short_evaluation(text.parent / "glue")
     return {
         "name": name,
         "base": {**base, "teacher": {"run": "big"}},
