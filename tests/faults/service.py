@@ -91,21 +91,24 @@ class Service:
                 stderr=log,
                 start_new_session=True,
             )
-        self.wait_for_worker()
+        # One that finds work from before may be idle only when all of that is done.
+        self.wait_for_worker("idle", "busy")
 
-    def wait_for_worker(self) -> None:
+    def wait_for_worker(self, *states: str) -> None:
+        """Until a worker is in one of the states, by default idle."""
+
         def there() -> bool:
             assert self.up is not None
             assert self.up.poll() is None, (self.home / "up.txt").read_text()
             try:
                 return any(
-                    worker.queue == "train" and worker.status == "idle"
+                    worker.queue == "train" and worker.status in (states or ("idle",))
                     for worker in self.client.workers()
                 )
             except Exception:
                 return False
 
-        until(there, "a worker that is idle", 240)
+        until(there, f"a worker that is {' or '.join(states) or 'idle'}", 240)
 
     def stop(self) -> None:
         """As Ctrl-C does."""
