@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from entromask.client import Client
 from entromask.resources import Run
@@ -22,6 +22,8 @@ from tests.up import Service
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
+# Fresh loads of the form; two at a time, so that one is drawn while the other's script runs.
+_LOADS, _AT_ONCE = 50, 2
 # Seconds in which a field that has come into the page is drawn.
 _DRAWN = 20.0
 _SMALL: dict[str, Any] = {
@@ -120,6 +122,30 @@ def lasting(page: Page, priority: str) -> dict[str, tuple[Any, Any]]:
     return found
 
 
+def test_every_field_of_fifty_fresh_loads_equals_the_yaml(
+    browser: Browser, stack: Service, cloned: Run
+) -> None:
+    ways = [("/submit", "5"), (f"/submit?clone={cloned.id}", "2")]
+    found = []
+    with busy_processors():
+        for start in range(0, _LOADS, _AT_ONCE):
+            pages = []
+            for number in range(start, start + _AT_ONCE):
+                context = browser.new_context(viewport={"width": 1280, "height": 900})
+                context.set_default_timeout(PATIENCE)
+                page = context.new_page()
+                path, priority = ways[number % len(ways)]
+                page.goto(f"{stack.dashboard}{path}", wait_until="commit")
+                pages.append((page, priority))
+            for page, priority in pages:
+                # It comes last, and with it the script runs again.
+                page.wait_for_selector(".em-masks")
+                settle(page)
+                found.append(lasting(page, priority))
+                page.context.close()
+    assert found == [{}] * _LOADS
+
+
 _TYPED = """\
 name: typed
 corpus: {source: builtin}
@@ -179,7 +205,8 @@ def test_escape_changes_no_choice(tab: Tab, cloned: Run) -> None:
     assert editor(page).input_value() == _TYPED
     # A choice is left by choosing the first one.
     architecture = page.get_by_role("combobox", name="Architecture")
-    architecture.click()
+    architecture.focus()
+    page.keyboard.press("ArrowDown")
     page.get_by_role("option", name="default", exact=True).click()
     expect(editor(page)).to_have_value(re.compile(r"model: \{size: tiny\}"))
     expect(architecture).to_have_value("bert (default)")
