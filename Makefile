@@ -77,7 +77,7 @@ clean:  ## away with the environment and the tools' caches; runs stay
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled here, as pip does it: where Python may not write any (containers often say so),
-# each process would otherwise compile torch and transformers anew, for ten seconds.
+# each process would otherwise compile torch and transformers anew, for seconds.
 # The stamp holds the hash of what was installed: a touched but unchanged lock installs nothing, and
 # an installation that fails leaves no stamp.
 $(STAMP): requirements.lock pyproject.toml
