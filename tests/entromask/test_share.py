@@ -178,6 +178,7 @@ def test_a_run_without_paths_says_nothing_of_them(run: Path, tmp_path: Path) -> 
     shutil.copytree(run, tmp_path / "run")
     file = tmp_path / "run" / "spec.yaml"
     spec = yaml.safe_load(file.read_text()) | {"corpus": {"source": "builtin"}}
+    spec["evaluation"]["source"] = None
     file.write_text(yaml.safe_dump(spec))
     published = publish(read_run(str(tmp_path / "run")), tmp_path / "out")
     assert not published.shortened
