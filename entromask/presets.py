@@ -200,11 +200,12 @@ _FIXED = Protocol(
     weight_decay=0.01,
     max_length=128,
     max_steps=None,
-    # At three epochs, fine-tuning on a few thousand rows has not converged (arXiv:2006.04884,
-    # arXiv:2006.05987).
-    min_steps=500,
+    # At three epochs, fine-tuning on some hundred rows has not converged (arXiv:2006.04884,
+    # arXiv:2006.05987); at 500 steps it fits them so well that a model without pretraining, a
+    # floor, loses a point or two (benchmarks/fine_tuning_grid.py).
+    min_steps=200,
     description="One setting for all tasks, nothing selected: a learning rate by the model's "
-    "width, three epochs and at least 500 steps.",
+    "width, three epochs and at least 200 steps.",
 )
 
 PROTOCOLS: dict[str, Protocol] = {

@@ -65,7 +65,7 @@ def test_the_learning_rate_follows_the_width_of_the_model(width: int, rate: floa
 
 @pytest.mark.parametrize(
     ("rows", "epochs", "steps"),
-    [(1, 500, 500), (33, 250, 500), (500, 32, 512), (1_500, 11, 517), (8_000, 3, 750)],
+    [(1, 200, 200), (33, 100, 200), (500, 13, 208), (1_500, 5, 235), (8_000, 3, 750)],
 )
 def test_small_training_sets_are_repeated_until_there_are_enough_steps(
     rows: int, epochs: int, steps: int
@@ -81,7 +81,7 @@ def test_a_field_that_is_used_counts_and_words_do_not() -> None:
     changes: list[dict[str, Any]] = [
         {"rate_factors": (1.0,)},
         {"learning_rate": 1e-4},
-        {"min_steps": 501},
+        {"min_steps": 201},
         {"patience": 1},
         {"frozen_encoder": True},
         {"max_steps": 5},
